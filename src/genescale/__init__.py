@@ -1,0 +1,3 @@
+"""Genescale analyses genomes on demand."""
+
+__version__ = "0.1.0"
