@@ -1,0 +1,46 @@
+"""The few words of Cython that our kernels use, for the case that a kernel runs uncompiled.
+
+A kernel is an ordinary Python file. Where the build could compile it, Cython gives these words their meaning; where it
+could not, the kernel imports this module in Cython's place and runs as plain Python, slower but with the same answers.
+So Cython is needed to build, never to run. `docs/explanation/native-kernels.md` tells the whole story.
+"""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import TypeVar
+
+F = TypeVar("F", bound=Callable[..., object])
+
+compiled = False
+
+# Machine integers. Plain integers never wrap around, so a kernel masks its arithmetic: the compiler drops the mask.
+uchar = int
+uint = int
+bint = bool
+Py_ssize_t = int
+
+
+class _Unlocked(nullcontext[None]):
+    """`with cython.nogil:` and `@cython.nogil`: other threads may run meanwhile. Plain Python keeps its lock."""
+
+    def __call__(self, function: F) -> F:
+        return function
+
+
+nogil = _Unlocked()
+
+
+def cfunc(function: F) -> F:
+    """A function that only its own kernel calls: compiled, it costs a C call."""
+    return function
+
+
+def inline(function: F) -> F:
+    """A hint to the C compiler."""
+    return function
+
+
+def exceptval(*, check: bool) -> Callable[[F], F]:
+    """`check=False` promises that the function raises nothing, so that callers need not look."""
+    del check
+    return cfunc
