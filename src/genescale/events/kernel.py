@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-# pyright: basic, reportInvalidTypeForm=false, reportMissingModuleSource=false
+# pyright: basic, reportGeneralTypeIssues=false, reportInvalidTypeForm=false, reportMissingModuleSource=false
 # (annotations are Cython's here: `type[::1]` is contiguous memory)
 """The event log's two hot loops: which partition a key belongs to, and SQLite's checksum over its write-ahead log.
 

