@@ -263,6 +263,12 @@ class EventLog(Protocol):
         ...
 
 
+def record_bytes(record: NewRecord) -> int:
+    """The size that counts against `record_bytes_max`: key, value and headers."""
+    size = len(record.key or b"") + len(record.value or b"")
+    return size + sum(len(name) + len(value) for name, value in record.headers)
+
+
 def append_now(
     log: EventLog, records: Sequence[NewRecord], fence: Fence | None = None, timeout_s: float = 60.0
 ) -> list[Position]:

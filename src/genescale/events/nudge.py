@@ -1,0 +1,112 @@
+"""Waking readers in other processes without polling: a named pipe per waiting reader.
+
+A reader makes a pipe in the folder of each *channel* it waits on (a topic, a group) and sleeps in `select`. Whoever
+has just committed writes one byte into every pipe of the channel. Pipes were chosen over sockets because their path
+may be long and over inotify because that also wakes for what is not committed yet. A nudge carries no data and may be
+lost or doubled at no harm: a reader always looks at the log after registering and before sleeping, and never sleeps
+longer than its caller's time-out.
+"""
+
+import contextlib
+import errno
+import os
+import select
+import uuid
+from pathlib import Path
+
+_DRAIN_BYTES = 65_536
+
+
+class Waiter:
+    """One reader that can be woken. Made and used by one thread; `wake` may be called from anywhere."""
+
+    def __init__(self, directory: Path, channels: list[str]) -> None:
+        self._paths: list[Path] = []
+        self._pipes: list[int] = []
+        self._own_read, self._own_write = os.pipe()
+        os.set_blocking(self._own_read, False)
+        os.set_blocking(self._own_write, False)
+        name = f"{os.getpid()}-{uuid.uuid4().hex}"
+        for channel in channels:
+            self._listen(directory / channel, name)
+
+    def _listen(self, folder: Path, name: str) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / name
+            os.mkfifo(path, 0o600)
+            # Opened for reading and writing, so that the pipe never reports end of file between two writers.
+            self._pipes.append(os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+            self._paths.append(path)
+        except OSError as error:
+            # A file system without pipes: the reader falls back to looking again after `FALLBACK_S`.
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EROFS, errno.EACCES):
+                raise
+
+    @property
+    def deaf(self) -> bool:
+        """True when this file system has no pipes, so that the caller must look by itself now and then."""
+        return not self._pipes
+
+    def wait(self, timeout_s: float) -> None:
+        """Sleep until somebody nudges, `wake` is called, or the time is over."""
+        ready, _, _ = select.select([*self._pipes, self._own_read], [], [], max(0.0, timeout_s))
+        for descriptor in ready:
+            with contextlib.suppress(BlockingIOError):
+                os.read(descriptor, _DRAIN_BYTES)
+
+    def wake(self) -> None:
+        """End the present or the next `wait`. Safe from any thread and from a signal handler."""
+        with contextlib.suppress(BlockingIOError, OSError):
+            os.write(self._own_write, b"!")
+
+    def close(self) -> None:
+        """Remove the pipes."""
+        for path in self._paths:
+            path.unlink(missing_ok=True)
+        for descriptor in (*self._pipes, self._own_read, self._own_write):
+            os.close(descriptor)
+        self._paths, self._pipes = [], []
+
+
+class Nudger:
+    """The side that wakes. Used by one thread."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._open: dict[Path, int] = {}
+
+    def nudge(self, channel: str) -> None:
+        """Wake every reader of the channel. Pipes whose reader died are removed."""
+        folder = self._directory / channel
+        try:
+            names = os.listdir(folder)
+        except FileNotFoundError:
+            return
+        for name in names:
+            self._poke(folder / name)
+
+    def _poke(self, path: Path) -> None:
+        try:
+            descriptor = self._open.get(path)
+            if descriptor is None:
+                descriptor = self._open[path] = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            os.write(descriptor, b"!")
+        except BlockingIOError:
+            pass  # full of nudges already: the reader will wake
+        except OSError as error:
+            self._forget(path)
+            if error.errno in (errno.ENXIO, errno.EPIPE):  # its reader is gone
+                path.unlink(missing_ok=True)
+            elif error.errno != errno.ENOENT:
+                raise
+
+    def _forget(self, path: Path) -> None:
+        descriptor = self._open.pop(path, None)
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def close(self) -> None:
+        """Let go of the open pipes."""
+        for path in list(self._open):
+            self._forget(path)
