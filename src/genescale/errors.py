@@ -12,7 +12,8 @@
     └── Fatal                this process must stop; a new one recovers from disk
         ├── LogDamaged       damage that must not be skipped; names the file and the place
         ├── LogBroken        an fsync failed: memory and disk may differ, so nothing here can be trusted
-        └── Unsupported      data or a library of a version that this program must not touch
+        ├── Unsupported      data or a library of a version that this program must not touch
+        └── CannotStart      this machine, a setting or a missing part stands in the way; exit status 2
 
 The consume loop knows `Retryable`, `Permanent` and `Fenced`; everything else ends the process, loudly.
 Messages are written for the person who reads them at night: what, where, and the way out.
@@ -78,3 +79,7 @@ class LogBroken(Fatal):
 
 class Unsupported(Fatal):
     """Data or a library whose version this program must not touch."""
+
+
+class CannotStart(Fatal):
+    """Something must be changed before this can run: a port, a directory, a setting, a missing part."""
