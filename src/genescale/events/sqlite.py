@@ -44,6 +44,7 @@ from genescale.events.log import (
 )
 from genescale.events.nudge import Nudger, Waiter
 from genescale.events.sqlite_file import (
+    PAGE_BYTES,
     TopicReader,
     TopicWriter,
     assert_sqlite_version,
@@ -666,7 +667,7 @@ class _Checkpointer:
 
     def consider(self, file: WriteFile) -> None:
         """Called after a commit: start folding when the log has grown enough."""
-        if file.wal_pages * 4096 < self._bytes_max or self._closed:
+        if file.wal_pages * PAGE_BYTES < self._bytes_max or self._closed:
             return
         with self._changed:
             self._wanted[file.path] = file
@@ -696,7 +697,7 @@ class _Checkpointer:
         try:
             with contextlib.closing(connect(file.path)) as connection:
                 frames, folded = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-                if frames * 4096 > 2 * self._bytes_max:
+                if frames * PAGE_BYTES > 2 * self._bytes_max:
                     # Readers kept the log from starting over; wait for them once, with the writers' queue held.
                     with locked(file.lock_path):
                         frames, folded = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
