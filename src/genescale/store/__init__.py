@@ -1,4 +1,4 @@
-"""Tables and objects outside the log: SQLite or PostgreSQL, local folder or cloud blobs; the only home of SQL and blobs.
+"""Tables and objects outside the log: SQLite or PostgreSQL, local folder or cloud; the only home of SQL and blobs.
 
 It must not know what the rows mean: rooms above hand over their tables and their keys.
 """
