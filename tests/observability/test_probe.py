@@ -1,0 +1,129 @@
+"""The small door: three answers, quick, whatever the checks inside do."""
+
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from genescale.observability.probe import Probe, State, answer
+
+
+def no() -> State:
+    return State(False, ("the log does not answer", "GATTACAGATTACAGATTACAGATTACA"))
+
+
+def broken() -> State:
+    raise RuntimeError("chr17:43044295:G>A")
+
+
+def get(port: int, path: str, method: str = "GET") -> tuple[int, bytes, dict[str, str]]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request(method, path)
+        response = connection.getresponse()
+        return response.status, response.read(), dict(response.getheaders())
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def probe() -> Iterator[Probe]:
+    with Probe(ready=no) as probe:
+        yield probe
+
+
+def test_a_role_that_is_not_ready_says_why_and_shows_no_sequence() -> None:
+    status, content_type, body = answer("/ready", ready=no)
+    assert (status, content_type) == (503, "application/json")
+    document = json.loads(body)
+    assert document["status"] == "not ready"
+    assert document["reasons"][0] == "the log does not answer"
+    assert b"GATTACA" not in body
+
+
+def test_a_check_that_fails_is_a_no_without_its_message() -> None:
+    for path in ("/health", "/ready"):
+        given = answer(path, health=broken, ready=broken)
+        assert given is not None
+        assert given.status == 503
+        assert b"RuntimeError" in given.body
+        assert b"chr17" not in given.body
+
+
+def test_metrics_that_fail_are_an_error() -> None:
+    given = answer("/metrics", metrics=lambda: bytes(1 // 0))
+    assert given is not None
+    assert given.status == 500
+
+
+def test_other_paths_are_left_to_the_caller() -> None:
+    assert answer("/") is None
+    assert answer("/healthy") is None
+
+
+def test_alive_and_ready_by_default() -> None:
+    assert [answer(path).status for path in ("/health", "/ready?verbose", "/metrics")] == [200, 200, 200]
+
+
+def test_the_door_answers_over_http(probe: Probe) -> None:
+    assert get(probe.port, "/health")[:2] == (200, b'{"status":"alive"}')
+    assert get(probe.port, "/ready")[0] == 503
+    status, body, headers = get(probe.port, "/metrics")
+    assert status == 200
+    assert headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert b"# TYPE genescale_bus_lag gauge" in body
+    assert get(probe.port, "/secrets")[0] == 404
+    assert get(probe.port, "/health", "HEAD")[:2] == (200, b"")
+    assert get(probe.port, "/health", "POST")[0] == 501
+    assert "Python" not in headers["Server"]
+
+
+def test_it_listens_on_loopback_only(probe: Probe) -> None:
+    assert probe._listener.getsockname()[0] == "127.0.0.1"
+
+
+def test_a_port_that_is_taken_is_an_error_at_once(probe: Probe) -> None:
+    with pytest.raises(OSError, match="Address already in use"):
+        Probe(port=probe.port)
+
+
+def test_the_port_is_free_after_close() -> None:
+    first = Probe()
+    assert get(first.port, "/health")[0] == 200
+    first.close()
+    first.close()
+    with Probe(port=first.port) as second:
+        assert get(second.port, "/health")[0] == 200
+
+
+def test_close_is_quick_even_while_a_silent_client_hangs_on() -> None:
+    probe = Probe()
+    with socket.create_connection(("127.0.0.1", probe.port)):
+        begun = time.monotonic()
+        probe.close()
+        assert time.monotonic() - begun < 1
+
+
+def test_silent_clients_do_not_take_every_thread(probe: Probe) -> None:
+    before = threading.active_count()
+    silent = [socket.create_connection(("127.0.0.1", probe.port)) for _ in range(40)]
+    deadline = time.monotonic() + 5
+    while threading.active_count() < before + 16 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() == before + 16
+    for each in silent:
+        each.close()
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert get(probe.port, "/health")[0] == 200
+
+
+def test_rubbish_does_not_close_the_door(probe: Probe) -> None:
+    for rubbish in (b"\x00" * 100, b"GET /health\r\n\r\n", b"GET " + b"x" * 100_000, b""):
+        with socket.create_connection(("127.0.0.1", probe.port)) as client:
+            client.sendall(rubbish)
+    assert get(probe.port, "/health")[0] == 200
