@@ -97,7 +97,7 @@ class RecordParked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     group: Annotated[str, _GROUP]
     record: RecordCopy
-    attempt: Annotated[int, Meta(ge=1, description="Tries so far")]
+    attempt: Annotated[int, Meta(ge=0, description="Tries so far; 0: it only waits behind an earlier one of its key")]
     due_ms: Annotated[int, Meta(description="Next try, milliseconds since 1970 UTC")]
     since_ms: Annotated[int, Meta(description="When the first try failed, milliseconds since 1970 UTC")]
     first_failure: Failure | None = None
