@@ -64,9 +64,11 @@ class Waiter:
         """Remove the pipes."""
         for path in self._paths:
             path.unlink(missing_ok=True)
-        for descriptor in (*self._pipes, self._own_read, self._own_write):
+        descriptors = (*self._pipes, self._own_read, self._own_write)
+        # Forgotten before they are closed: a late `wake` must not write into whatever gets the number next.
+        self._paths, self._pipes, self._own_read, self._own_write = [], [], -1, -1
+        for descriptor in descriptors:
             os.close(descriptor)
-        self._paths, self._pipes = [], []
 
 
 class Nudger:

@@ -565,8 +565,8 @@ class SqliteConsumer:
     def _release(self, seats: Sequence[TopicPartition]) -> None:
         if self._on_revoked:
             self._on_revoked(seats)
-        self._log.run_in_catalogue(lambda: groups.release(self._log.catalogue, self.membership, seats))
         self._forget(seats)
+        self._log.run_in_catalogue(lambda: groups.release(self._log.catalogue, self.membership, seats))
 
     def _claim(self, seats: Sequence[TopicPartition]) -> None:
         taken = self._log.run_in_catalogue(lambda: groups.claim(self._log.catalogue, self.membership, seats))
@@ -648,8 +648,9 @@ class SqliteConsumer:
             self._on_revoked(sorted(self._tokens))
         self._log.discharge(self)
         if self._epoch >= 0:
-            self._log.run_in_catalogue(lambda: groups.leave(self._log.catalogue, self.membership))
-            self._log.nudge_group(self.membership.group)
+            with contextlib.suppress(Retryable):  # a log that takes nothing now: the lease will end by itself
+                self._log.run_in_catalogue(lambda: groups.leave(self._log.catalogue, self.membership))
+                self._log.nudge_group(self.membership.group)
         self._forget(list(self._tokens))
         self._cursor.close()
         self._waiter.close()

@@ -137,13 +137,19 @@ def look(
         db.executemany("INSERT OR IGNORE INTO seat VALUES(?,?,?,NULL,0,NULL)", rows)
     owners: dict[TopicPartition, str | None] = {}
     lost: list[TopicPartition] = []
+    orphans: list[TopicPartition] = []
     for topic, partition, owner, token in db.execute(
         "SELECT topic, partition, owner, token FROM seat WHERE grp=?", (me.group,)
     ):
         seat = TopicPartition(topic, partition)
         owners[seat] = owner
+        if owner == me.member and seat not in tokens:  # a claim or a release of ours that was cut off half-way
+            orphans.append(seat)
+            owners[seat] = None
         if seat in tokens and (owner, token) != (me.member, tokens[seat]):
             lost.append(seat)
+    if orphans:
+        release(db, me, orphans)
     subscriptions = {
         name: _TOPICS.decode(topics)
         for name, topics in db.execute("SELECT member, topics FROM member WHERE grp=?", (me.group,))

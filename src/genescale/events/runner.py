@@ -1,0 +1,527 @@
+"""The one consume loop: read a batch, handle it, append the outputs, commit the positions.
+
+Every role that consumes events runs this loop with its own `Subscription`; there is no second one. The order of the
+four steps is the whole guarantee: outputs are durable before the position moves, so a crash anywhere means that work
+is done again, never that it is lost. Ids of outputs derive from the ids of inputs, so doing it again is invisible.
+
+What can go wrong with one event, and what happens:
+
+    Retryable            the record is *parked*: copied to the loop's state, retried later with back-off; records of the
+                         same key queue behind it, everybody else in the partition goes on
+    Permanent            the subscription's `failed` makes the answer for whoever asked; the record becomes a dead letter
+    any other exception  like Retryable: what nobody foresaw may be temporary; tries and age are bounded
+    death of the process counted before it happens (see `crash_guard`); the third with the same record in hand makes it
+                         a dead letter
+    Fenced               somebody else owns the partition: what is in hand is dropped, they do it
+    Fatal                the loop ends with it; a new process recovers
+"""
+
+import random
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import CancelledError
+from typing import Generic, TypeVar
+
+import msgspec
+
+from genescale.clock import Clock, rfc3339
+from genescale.errors import Fatal, Fenced, InvalidEvent, Permanent, Retryable
+from genescale.events import envelope, loop_data
+from genescale.events.catalogue import new_event
+from genescale.events.crash_guard import CrashGuard
+from genescale.events.envelope import Event
+from genescale.events.failpoint import hit
+from genescale.events.failure import crashed, failure_of
+from genescale.events.log import EventLog, Fence, NewRecord, Record, TopicPartition
+from genescale.events.loop_state import LoopState
+from genescale.events.parking import Parking, Waiting
+from genescale.events.retry import RetryBudget, RetryPolicy
+from genescale.events.topics import DEAD_LETTERS, LOOP_STATE
+
+DepsT = TypeVar("DepsT")
+
+_SOURCE = "/genescale/loop"
+_NO_CREDIT_S = 1.0  # a retry without budget looks again after this long
+_RESUMED = "genescale.events.lane.resumed"
+
+
+class Subscription(msgspec.Struct, Generic[DepsT], frozen=True, kw_only=True):
+    """What one role reads, what it makes of it, and where that goes. `handle` is the only shape of handler there is."""
+
+    group: str
+    topics: tuple[str, ...]
+    outputs: tuple[str, ...]
+    handle: Callable[[Sequence[Event], DepsT], list[Event]]
+    failed: Callable[[Event, loop_data.Failure, DepsT], list[Event]]
+    route: Callable[[Event], str]
+    deps: DepsT
+    wake_when_drained: bool = False  # for lanes that scale to zero: parked records leave lag behind
+
+
+class LoopSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be set; `config` documents each field for users."""
+
+    batch_records_max: int = 500
+    crashes_max: int = 3
+    parked_records_max: int = 10_000  # per loop; above it the partitions with parked records are paused
+    poll_s: float = 1.0
+    append_timeout_s: float = 120.0
+    retry: RetryPolicy = RetryPolicy()
+
+
+class Counts(msgspec.Struct):
+    """What the loop has done since it started. Read by metrics and tests."""
+
+    handled: int = 0
+    outputs: int = 0
+    parked: int = 0
+    retried: int = 0
+    dead_lettered: int = 0
+    fenced: int = 0
+    batches: int = 0
+
+
+class _Work(msgspec.Struct, frozen=True, gc=False):
+    """A record and the event in it."""
+
+    record: Record
+    event: Event
+
+
+class _Outcome(msgspec.Struct):
+    """What came of some events, not yet written."""
+
+    outputs: list[Event] = []
+    letters: list[NewRecord] = []
+    waiting: list[Waiting] = []
+
+
+class Runner(Generic[DepsT]):
+    """One loop in one thread. `stop` may be called from a signal handler; `run` then drains and returns."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        subscription: Subscription[DepsT],
+        settings: LoopSettings,
+        clock: Clock,
+        *,
+        version: str,
+        seed: int,
+        on_failure: Callable[[str, loop_data.Failure, str], None] | None = None,
+    ) -> None:
+        self._log, self._subscription, self._settings, self._clock = log, subscription, settings, clock
+        self._version = version
+        self._on_failure = on_failure
+        self._draw = random.Random(seed)  # noqa: S311 - jitter, not a secret
+        self._budget = RetryBudget(settings.retry)
+        self._guard = CrashGuard(settings.batch_records_max, settings.crashes_max)
+        self._state = LoopState(log, subscription.group, clock)
+        self._parking = Parking()
+        self._positions: dict[TopicPartition, int] = {}
+        self._held: set[TopicPartition] = set()
+        self._stopping = threading.Event()
+        self.counts = Counts()
+        self._consumer = log.consumer(
+            subscription.group,
+            subscription.topics,
+            outputs=(*subscription.outputs, DEAD_LETTERS, LOOP_STATE),
+            on_assigned=self._take_over,
+            on_revoked=self._hand_back,
+            on_lost=self._forget,
+        )
+
+    # ---- the loop ----
+
+    def run(self) -> None:
+        """Until `stop`: then finish what is in hand, hand everything back clean, leave the group."""
+        while not self._stopping.is_set():
+            self.step(self._settings.poll_s)
+        # Only an orderly end gets here. Whatever else ends the loop is not handed back clean, so that it is counted.
+        self.close()
+
+    def stop(self) -> None:
+        """End soon. Safe from a signal handler."""
+        self._stopping.set()
+        self._consumer.wake()
+
+    def step(self, timeout_s: float) -> int:
+        """One turn: retries that are due, then one batch. Returns how many records were read."""
+        began_s = self._clock.monotonic_s()
+        try:
+            self._retry_due()
+            due_s = self._parking.next_due_s(default=began_s + timeout_s)
+            wait_s = max(0.0, min(timeout_s, due_s - self._clock.monotonic_s()))
+            records = self._consumer.poll(self._settings.batch_records_max, wait_s)
+            self._budget.refill(self._clock.monotonic_s() - began_s)
+            if records:
+                self._process(records)
+        except Fenced:
+            self.counts.fenced += 1
+            self._read_again()
+            return 0
+        except Retryable as error:
+            self._clock.wait(self._stopping, error.after_s or 1.0)
+            self._read_again()
+            return 0
+        except CancelledError:
+            return 0  # asked to stop while the log took nothing; what was in hand stays uncommitted
+        return len(records)
+
+    def close(self) -> None:
+        """Hand everything back and leave the group, so that nobody waits for the session to end."""
+        self._stopping.set()
+        self._consumer.close()
+        self._state.close()
+
+    def _process(self, records: list[Record]) -> None:
+        """Suspected records first and apart (they stand before the others in their partitions), then the rest."""
+        by_level: dict[int, list[Record]] = {}
+        for record in records:
+            level = self._guard.level(TopicPartition(record.topic, record.partition), record.offset)
+            by_level.setdefault(min(level, self._settings.crashes_max), []).append(record)
+        for level in sorted(by_level, reverse=True):
+            size = self._guard.batch_max(level)
+            batch = by_level[level]
+            for start in range(0, len(batch), size):
+                self._batch(batch[start : start + size], level)
+
+    def _batch(self, records: list[Record], level: int) -> None:
+        """Note, handle, append, commit."""
+        spans = _spans(records)
+        fence = self._consumer.fence(spans)
+        self._note(spans, fence)
+        if level >= self._settings.crashes_max:
+            outcome = self._give_up_crashed(records)
+        else:
+            outcome = self._handle(self._readable(records))
+        self._write(outcome, fence)
+        hit("after_result_before_commit")
+        positions = {seat: upto for seat, (_, upto) in spans.items()}
+        self._commit(positions)
+        for waiting in outcome.waiting:
+            self._parking.add(waiting)
+        self._hold_back()
+        self.counts.batches += 1
+
+    def _note(self, spans: dict[TopicPartition, tuple[int, int]], fence: Fence) -> None:
+        notes: list[NewRecord] = []
+        for seat, (start, upto) in spans.items():
+            note = self._guard.note(seat, start, upto)
+            if note is not None:
+                data = loop_data.BatchStarted(
+                    group=self._subscription.group,
+                    topic=seat.topic,
+                    partition=seat.partition,
+                    start=note.start,
+                    upto=note.upto,
+                    crashes=note.crashes,
+                )
+                notes.append(self._state.started_record(data))
+        self._append(notes, fence)
+
+    # ---- handling ----
+
+    def _readable(self, records: Iterable[Record]) -> tuple[list[_Work], _Outcome]:
+        """Decode; what is no event becomes a dead letter, what has a parked key waits behind it."""
+        outcome = _Outcome()
+        work: list[_Work] = []
+        for record in records:
+            try:
+                event = envelope.from_record(record)
+            except InvalidEvent as error:
+                outcome.letters.append(self._letter(record, failure_of(error), attempts=0))
+                continue
+            if event.type == _RESUMED:
+                continue  # it only made lag; the parked records came with the partition
+            if self._parking.has(record):
+                continue  # parked by a former owner that did not come to commit: it waits with its tries counted
+            if self._parking.holds(record):
+                outcome.waiting.append(self._wait_behind(record))
+                continue
+            work.append(_Work(record, event))
+        return work, outcome
+
+    def _handle(self, readable: tuple[list[_Work], _Outcome]) -> _Outcome:
+        work, outcome = readable
+        self._budget.earn(len(work))
+        hit("mid_handling")
+        if work:
+            self._try(work, outcome)
+        self.counts.handled += len(work)
+        return outcome
+
+    def _try(self, work: list[_Work], outcome: _Outcome) -> None:
+        """The whole batch at once; when that fails, each alone, so that one bad event does not fail its neighbours."""
+        try:
+            outcome.outputs += self._subscription.handle([item.event for item in work], self._subscription.deps)
+        except (Fatal, Fenced):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises becomes an answer
+            if len(work) == 1:
+                self._fail(work[0], error, outcome)
+                return
+            blocked: set[bytes | None] = set()
+            for item in work:
+                if item.record.key is not None and item.record.key in blocked:
+                    outcome.waiting.append(self._wait_behind(item.record))
+                    continue
+                before = len(outcome.waiting)
+                self._try([item], outcome)
+                if len(outcome.waiting) > before:
+                    blocked.add(item.record.key)
+
+    def _fail(self, item: _Work, error: Exception, outcome: _Outcome) -> None:
+        failure = failure_of(error)
+        self._tell(item.event, failure, "parked" if not isinstance(error, Permanent) else "given up")
+        if isinstance(error, Permanent):
+            self._give_up(item, failure, 1, outcome)
+            return
+        now_ms = self._clock.wall_ms()
+        delay_s = self._delay_s(1, error)
+        data = loop_data.RecordParked(
+            group=self._subscription.group,
+            record=loop_data.RecordCopy.of(item.record),
+            attempt=1,
+            due_ms=now_ms + int(delay_s * 1000),
+            since_ms=now_ms,
+            first_failure=failure,
+        )
+        outcome.waiting.append(Waiting(data, self._clock.monotonic_s() + delay_s))
+
+    def _wait_behind(self, record: Record) -> Waiting:
+        now_ms = self._clock.wall_ms()
+        data = loop_data.RecordParked(
+            group=self._subscription.group,
+            record=loop_data.RecordCopy.of(record),
+            attempt=0,
+            due_ms=now_ms,
+            since_ms=now_ms,
+        )
+        return Waiting(data, self._clock.monotonic_s())
+
+    def _delay_s(self, attempt: int, error: Exception) -> float:
+        after_s = error.after_s if isinstance(error, Retryable) else None
+        return self._settings.retry.delay_s(attempt, after_s, self._draw)
+
+    def _give_up(
+        self,
+        item: _Work,
+        failure: loop_data.Failure,
+        attempts: int,
+        outcome: _Outcome,
+        parked: loop_data.RecordParked | None = None,
+    ) -> None:
+        """The failure is the answer; the record itself is kept."""
+        try:
+            outcome.outputs += self._subscription.failed(item.event, failure, self._subscription.deps)
+        except (Fatal, Fenced):
+            raise
+        except Exception as error:  # noqa: BLE001 - a defect there must not keep the record from the dead letters
+            message = f"{failure.message} (no answer could be made of it: {type(error).__name__})"
+            failure = msgspec.structs.replace(failure, message=message)
+        outcome.letters.append(self._letter(item.record, failure, attempts=attempts, parked=parked))
+
+    def _give_up_crashed(self, records: Iterable[Record]) -> _Outcome:
+        work, outcome = self._readable(records)
+        failure = crashed(self._settings.crashes_max)
+        for item in work:
+            self._tell(item.event, failure, "given up")
+            self._give_up(item, failure, self._settings.crashes_max, outcome)
+        return outcome
+
+    def _tell(self, event: Event, failure: loop_data.Failure, what: str) -> None:
+        if self._on_failure is not None:
+            self._on_failure(event.id, failure, what)
+
+    def _letter(
+        self,
+        record: Record,
+        failure: loop_data.Failure,
+        *,
+        attempts: int,
+        parked: loop_data.RecordParked | None = None,
+    ) -> NewRecord:
+        """The dead letter of a record: the same record and group give the same id, so that a second one is seen."""
+        self.counts.dead_lettered += 1
+        group = self._subscription.group
+        data = loop_data.RecordDeadlettered(
+            record=loop_data.RecordCopy.of(record),
+            failure=failure,
+            attempts=attempts,
+            group=group,
+            consumer_version=self._version,
+            first_failure=parked.first_failure if parked else None,
+            first_failed_ms=parked.since_ms if parked else None,
+        )
+        identity = envelope.derive_id(group, str(record.position))
+        event = new_event(
+            data,
+            id=identity,
+            source=_SOURCE,
+            time=rfc3339(self._clock.wall_ms()),
+            subject=identity,
+            extensions={"partitionkey": (record.key or identity.encode()).decode("utf-8", "backslashreplace")},
+        )
+        return envelope.to_record(event, DEAD_LETTERS)
+
+    # ---- retries ----
+
+    def _retry_due(self) -> None:
+        """Try again what is due, one record at a time. Each try is counted before it is made."""
+        for waiting in self._parking.due(self._clock.monotonic_s()):
+            if self._stopping.is_set():
+                return
+            if self._budget.spend():
+                self._retry(waiting)
+            else:
+                self._parking.put_back(Waiting(waiting.data, self._clock.monotonic_s() + _NO_CREDIT_S))
+        self._hold_back()
+
+    def _retry(self, waiting: Waiting) -> None:
+        record = waiting.data.record.record()
+        seat = TopicPartition(record.topic, record.partition)
+        fence = self._consumer.fence([seat])
+        attempt = waiting.data.attempt + 1
+        delay_s = self._delay_s(attempt, Retryable(""))
+        tried = msgspec.structs.replace(
+            waiting.data, attempt=attempt, due_ms=self._clock.wall_ms() + int(delay_s * 1000)
+        )
+        self._append([self._state.parked_record(tried)], fence)
+        outcome, item = _Outcome(), _Work(record, envelope.from_record(record))
+        hit("mid_handling")
+        self.counts.retried += 1
+        try:
+            outcome.outputs += self._subscription.handle([item.event], self._subscription.deps)
+        except (Fatal, Fenced):
+            raise
+        except Exception as error:  # noqa: BLE001 - as in `_try`
+            age_s = (self._clock.wall_ms() - tried.since_ms) / 1000
+            failure = failure_of(error)
+            if not isinstance(error, Permanent) and not self._settings.retry.exhausted(attempt, age_s):
+                self._tell(item.event, failure, "parked")
+                if tried.first_failure is None:
+                    tried = msgspec.structs.replace(tried, first_failure=failure)
+                self._parking.put_back(Waiting(tried, self._clock.monotonic_s() + self._delay_s(attempt, error)))
+                return
+            self._tell(item.event, failure, "given up")
+            self._give_up(item, failure, attempt, outcome, parked=tried)
+        self._write(outcome, fence)
+        self._append(self._state.unparked_records([tried]), fence)
+        self._parking.done(waiting, self._clock.monotonic_s())
+
+    def _hold_back(self) -> None:
+        """Too much is parked: read no more from partitions that only add to it."""
+        if len(self._parking) >= self._settings.parked_records_max:
+            self._held = self._parking.seats() & self._consumer.assignment()
+            self._consumer.pause(self._held)
+        elif self._held:
+            self._consumer.resume(self._held & self._consumer.assignment())
+            self._held = set()
+
+    # ---- writing ----
+
+    def _write(self, outcome: _Outcome, fence: Fence) -> None:
+        records = [envelope.to_record(event, self._subscription.route(event)) for event in outcome.outputs]
+        records += outcome.letters
+        records += [self._state.parked_record(waiting.data) for waiting in outcome.waiting]
+        self._append(records, fence)
+        self.counts.outputs += len(outcome.outputs)
+        self.counts.parked += len(outcome.waiting)
+
+    def _append(self, records: list[NewRecord], fence: Fence) -> None:
+        """Durable on return."""
+        if records:
+            self._persist(lambda: self._log.append(records, fence).result(self._settings.append_timeout_s))
+
+    def _commit(self, positions: dict[TopicPartition, int]) -> None:
+        self._persist(lambda: self._consumer.commit(positions))
+        self._positions.update(positions)
+
+    def _persist(self, write: Callable[[], object]) -> None:
+        """A full or absent log is waited for: the batch stays in hand, nothing is skipped."""
+        while True:
+            try:
+                write()
+            except Retryable as error:
+                self._clock.wait(self._stopping, error.after_s or 1.0)
+                if self._stopping.is_set():
+                    raise CancelledError from error
+            else:
+                return
+
+    # ---- partitions come and go ----
+
+    def _take_over(self, seats: Iterable[TopicPartition]) -> None:
+        """Read what the former owner left: its crash count and its parked records."""
+        taken = list(seats)
+        self._state.refresh()
+        now_ms, now_s = self._clock.wall_ms(), self._clock.monotonic_s()
+        for seat, position in self._consumer.committed(taken).items():
+            self._guard.take_over(seat, position or 0, self._state.started(seat))
+            self._positions[seat] = position or 0
+            for data in self._state.parked(seat):
+                # The wall may have jumped since: a wait is never longer than the policy allows.
+                wait_s = min(max(0.0, (data.due_ms - now_ms) / 1000), self._settings.retry.cap_s)
+                self._parking.add(Waiting(data, now_s + wait_s))
+
+    def _hand_back(self, seats: Iterable[TopicPartition]) -> None:
+        """Called while the partitions are still ours: whoever comes next finds no crash, and a lane that wakes it."""
+        leaving = list(seats)
+        notes: list[NewRecord] = []
+        for seat in leaving:
+            position = self._positions.get(seat, 0)
+            data = loop_data.BatchStarted(
+                group=self._subscription.group,
+                topic=seat.topic,
+                partition=seat.partition,
+                start=position,
+                upto=position,
+                clean=True,
+            )
+            notes.append(self._state.started_record(data))
+            parked = self._parking.waiting(seat)
+            if parked and self._stopping.is_set() and self._subscription.wake_when_drained:
+                notes.append(self._wake_up(seat, parked))
+        try:
+            self._log.append(notes, self._consumer.fence(leaving)).result(self._settings.append_timeout_s)
+        except (Fenced, Retryable):
+            self.counts.fenced += 1  # lost already, or no log: the next owner counts a crash that was none
+        self._forget(leaving)
+
+    def _wake_up(self, seat: TopicPartition, parked: list[Waiting]) -> NewRecord:
+        group = self._subscription.group
+        data = loop_data.LaneResumed(
+            group=group,
+            topic=seat.topic,
+            partition=seat.partition,
+            parked=len(parked),
+            due_ms=min(waiting.data.due_ms for waiting in parked),
+        )
+        now = rfc3339(self._clock.wall_ms())
+        subject = f"{group}/{seat.topic}/{seat.partition}"
+        event = new_event(data, id=envelope.derive_id(subject, now), source=_SOURCE, time=now, subject=subject)
+        return envelope.to_record(event, seat.topic, partition=seat.partition)
+
+    def _forget(self, seats: Iterable[TopicPartition]) -> None:
+        for seat in seats:
+            self._guard.give_back(seat)
+            self._parking.drop(seat)
+            self._positions.pop(seat, None)
+
+    def _read_again(self) -> None:
+        """A batch was dropped: what we still own is read again from its committed position."""
+        owned = self._consumer.assignment()
+        for seat, position in self._consumer.committed(owned).items():
+            if seat in self._positions:
+                self._consumer.seek(seat, position or 0)
+
+
+def _spans(records: Iterable[Record]) -> dict[TopicPartition, tuple[int, int]]:
+    """Per partition the first offset of the batch and the one after the last."""
+    spans: dict[TopicPartition, tuple[int, int]] = {}
+    for record in records:
+        seat = TopicPartition(record.topic, record.partition)
+        start, upto = spans.get(seat, (record.offset, record.offset))
+        spans[seat] = (min(start, record.offset), max(upto, record.offset + 1))
+    return spans
