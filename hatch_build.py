@@ -8,6 +8,7 @@ cannot be compiled only makes Genescale slower, because the same file then runs 
 `docs/decisions/0001-build-hook.md` has the reasons.
 """
 
+import ctypes
 import fcntl
 import hashlib
 import importlib.metadata
@@ -139,9 +140,8 @@ def build_kernel(root: Path, kernel: Path) -> Path:
     compiled = kernel.with_suffix(sysconfig.get_config_var("EXT_SUFFIX"))
     stamp = root / compiled.with_name(f"{STAMP}.{compiled.name}")
     header = Path(sysconfig.get_paths()["include"], "Python.h")
-    command = [sys.executable, "-m", "ziglang", "cc", "-O3", "-shared", "-fPIC", "-s", *machine_options()]
     tools = [f"{name} {package_version(name)}" for name in ("cython", "ziglang")]
-    fingerprint = hashed(root, [kernel], *command[1:], *tools, str(header))
+    fingerprint = hashed(root, [kernel], *compiler(), *linker(), *tools, str(header))
     if (root / compiled).exists() and read(stamp) == fingerprint:
         return compiled
     (root / compiled).unlink(missing_ok=True)  # from here on, better the plain file than machine code of an older one
@@ -149,10 +149,14 @@ def build_kernel(root: Path, kernel: Path) -> Path:
     if not header.exists():
         raise BuildError(f"{header} is missing (Debian has it in python3-dev). {hint}")
     with tempfile.TemporaryDirectory() as scratch:
-        c_file, built = Path(scratch, "kernel.c"), Path(scratch, "kernel.so")
-        run([sys.executable, "-m", "cython", "-3", str(kernel), "-o", str(c_file)], cwd=root, what=kernel, way_out=hint)
-        link = [*command, "-I", str(header.parent), str(c_file), "-o", str(built)]
-        run(link, cwd=root, env=os.environ | {"ZIG_LOCAL_CACHE_DIR": scratch}, what=kernel, way_out=hint)
+        c_file, object_file, built = (Path(scratch, f"kernel.{suffix}") for suffix in ("c", "o", "so"))
+        for command in (
+            ["-m", "cython", "-3", str(kernel), "-o", str(c_file)],
+            [*compiler(), "-I", str(header.parent), "-c", str(c_file), "-o", str(object_file)],
+            [*linker(), str(object_file), "-o", str(built)],
+        ):
+            run([sys.executable, *command], cwd=root, what=kernel, way_out=hint)
+        check_that_it_loads(built, hint)
         arriving = (root / compiled).with_suffix(".arriving.so")
         shutil.copy(built, arriving)
         arriving.replace(root / compiled)  # a running process keeps the old file open, unharmed
@@ -160,11 +164,25 @@ def build_kernel(root: Path, kernel: Path) -> Path:
     return compiled
 
 
-def machine_options() -> Iterable[str]:
-    """x86-64-v2 is what every server since 2009 has; a Mac resolves Python's own functions when it loads the file."""
-    yield "-mcpu=x86_64_v2" if platform.machine() in {"x86_64", "AMD64"} else "-mcpu=baseline"
-    if sys.platform == "darwin":
-        yield "-Wl,-undefined,dynamic_lookup"
+def compiler() -> list[str]:
+    """x86-64-v2 is what every server since 2009 has."""
+    machine = "x86_64_v2" if platform.machine() in {"x86_64", "AMD64"} else "baseline"
+    return ["-m", "ziglang", "cc", "-O3", "-g0", "-fPIC", f"-mcpu={machine}"]
+
+
+def linker() -> list[str]:
+    """On Linux the bare linker, because `zig cc` would first build a runtime library that no kernel needs: 5 s once."""
+    if sys.platform == "darwin":  # here Python's own functions are found when the file is loaded
+        return ["-m", "ziglang", "cc", "-shared", "-Wl,-undefined,dynamic_lookup"]
+    return ["-m", "ziglang", "ld.lld", "-shared", "-s"]
+
+
+def check_that_it_loads(built: Path, hint: str) -> None:
+    """A missing function would otherwise show up at the first import of the installed package."""
+    try:
+        ctypes.CDLL(str(built), mode=os.RTLD_NOW)
+    except OSError as error:
+        raise BuildError(f"The compiled file does not load: {error}\n{hint}") from error
 
 
 def run(command: list[str], *, cwd: Path, what: object, way_out: str, env: dict[str, str] | None = None) -> None:

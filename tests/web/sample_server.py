@@ -42,7 +42,7 @@ def platform() -> dict[str, object]:
             {
                 "name": "genescale-results",
                 "partitions": 24,
-                "records": int(seconds * 88) + wave * wave,
+                "records": int(seconds * 88 + wave**2),
                 "power_safe": True,
             },
             {"name": "genescale-telemetry", "partitions": 24, "records": int(seconds * 31), "power_safe": False},
@@ -56,7 +56,7 @@ def platform() -> dict[str, object]:
         "unavailable": [
             {
                 "panel": "analysis",
-                "reason": "No analysis can be submitted yet: the annotation engine is not part of 0.1.",
+                "reason": "No analysis can be submitted yet: there is no annotation engine.",
             },
             {"panel": "scaling", "reason": "Workers run on this machine only; nothing scales them yet."},
             {"panel": "cost", "reason": "No price sheet is loaded, so no cost can be stated."},
@@ -93,7 +93,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the base class
         """Quiet: the tests say what went wrong."""
 
 
