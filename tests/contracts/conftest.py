@@ -1,6 +1,6 @@
 """The logs that the contract suite runs against. A *world* is one log that several processes could share."""
 
-import itertools
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -11,8 +11,8 @@ from genescale.clock import SystemClock
 from genescale.events.log import EventLog, TopicSpec
 from genescale.events.memory import MemoryLog
 from genescale.events.sqlite import SqliteLog, SqliteSettings
+from support.kafka import KafkaWorld
 
-_NUMBERS = itertools.count()
 SESSION_S = 1.0
 
 
@@ -58,12 +58,25 @@ class SqliteWorld:
             log.close()
 
 
-WORLDS = ["memory", "sqlite"]
+WORLDS = [
+    "memory",
+    "sqlite",
+    pytest.param("kafka-classic", marks=pytest.mark.kafka),
+    pytest.param("kafka-consumer", marks=pytest.mark.kafka),
+]
+
+
+def make_world(name: str, directory: Path) -> MemoryWorld | SqliteWorld | KafkaWorld:
+    if name == "memory":
+        return MemoryWorld()
+    if name == "sqlite":
+        return SqliteWorld(directory / "log")
+    return KafkaWorld(name.removeprefix("kafka-"))
 
 
 @pytest.fixture(params=WORLDS)
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    made = MemoryWorld() if request.param == "memory" else SqliteWorld(tmp_path / "log")
+    made = make_world(request.param, tmp_path)
     yield made
     made.close()
 
@@ -80,6 +93,6 @@ def topic(log: EventLog) -> str:
 
 
 def make_topic(log: EventLog, *, partitions: int = 4, **spec: object) -> str:
-    name = f"contract-{next(_NUMBERS)}"
+    name = f"contract-{uuid.uuid4().hex[:12]}"  # on Kafka all tests share one cluster
     log.create_topics([TopicSpec(name=name, partitions=partitions, **spec)])  # pyright: ignore[reportArgumentType]
     return name

@@ -1,8 +1,12 @@
 """Retention and compaction, for the logs that do it themselves (a Kafka broker does it in its own time)."""
 
+import pytest
+
 from contracts.conftest import World, make_topic
 from contracts.test_event_log import group_name, read
 from genescale.events.log import EventLog, NewRecord, TopicPartition, append_now
+
+pytestmark = pytest.mark.parametrize("world", ["memory", "sqlite"], indirect=True)
 
 OLD_MS = 1_000_000
 

@@ -244,7 +244,8 @@ class KafkaCluster:
 
     def _start(self, timeout_s: float, jvm: tuple[str, ...] = ()) -> "KafkaCluster":
         # The brokers join the guard's process group. However this process ends, SIGKILL included, its end of the pipe
-        # closes, and the guard removes the data and kills the group. No thread's end can do that by mistake, as PR_SET_PDEATHSIG would.
+        # closes, and the guard removes the data and kills the group. The end of a mere thread changes nothing, as it
+        # would with PR_SET_PDEATHSIG.
         self._guard = subprocess.Popen(
             ["sh", "-c", 'read -r _; rm -rf -- "$0"; kill -KILL 0', str(self.folder)],
             stdin=subprocess.PIPE,
