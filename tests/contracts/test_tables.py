@@ -16,11 +16,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from genescale.clock import ManualClock, SystemClock
+from genescale.clock import ManualClock
 from genescale.errors import Permanent, TooLarge, Unsupported
-from genescale.store.postgres import open_postgres_tables
 from genescale.store.sql import KEY_BYTES_MAX, VALUE_BYTES_MAX
-from genescale.store.sqlite import open_sqlite_tables
 from genescale.store.tables import (
     Column,
     Conflict,
@@ -32,35 +30,8 @@ from genescale.store.tables import (
     TransactionLost,
     check_declarations,
 )
+from support.declared_tables import DECLARED, FRAMES, VALUES, frame, increment, open_at
 from support.postgres import postgres_server
-
-FRAMES = Table(
-    name="frames",
-    columns=(
-        Column("session", "text"),
-        Column("seq", "integer"),
-        Column("analysis", "text"),
-        Column("revision", "integer", default=1),
-        Column("note", "text", nullable=True),
-    ),
-    primary_key=("session", "seq"),
-    unique=(("session", "analysis", "revision"),),
-    indexes=(("analysis",),),
-)
-VALUES = Table(
-    name="values_of_all_kinds",
-    columns=(
-        Column("id", "text"),
-        Column("integer", "integer", nullable=True),
-        Column("real", "real", nullable=True),
-        Column("bytes", "bytes", nullable=True),
-        Column("boolean", "boolean", nullable=True),
-        Column("document", "json", nullable=True),
-        Column("order", "text", nullable=True, default="it's"),
-    ),
-    primary_key=("id",),
-)
-DECLARED = (FRAMES, VALUES)
 
 Database = Callable[..., Tables]
 
@@ -98,18 +69,9 @@ def database(address: str) -> Iterator[Database]:
         yield open_it
 
 
-def open_at(address: str, declared: tuple[Table, ...] = DECLARED, clock: Any = None, **settings: Any) -> Tables:
-    opening = open_postgres_tables if address.startswith("postgresql:") else open_sqlite_tables
-    return opening(address, declared, clock or SystemClock(), seed=1, **settings)
-
-
 @pytest.fixture
 def tables(database: Database) -> Tables:
     return database()
-
-
-def frame(session: str, seq: int, **more: Any) -> dict[str, Any]:
-    return {"session": session, "seq": seq, "analysis": f"a{seq}", **more}
 
 
 def fill(tables: Tables, *rows: dict[str, Any]) -> None:
@@ -204,11 +166,6 @@ def test_counters_of_several_threads_lose_nothing(tables: Tables) -> None:
         thread.join()
     with tables.snapshot() as snapshot:
         assert snapshot.select(FRAMES)[0]["revision"] == 80
-
-
-def increment(tx: Any) -> None:
-    row = tx.get(FRAMES, {"session": "counter", "seq": 1})
-    tx.update(FRAMES, [("session", "=", "counter")], {"revision": row["revision"] + 1})
 
 
 # ------------------------------------------------------------------ keys
@@ -539,7 +496,7 @@ def test_check_passes_on_a_sound_database(tables: Tables) -> None:
 CHILD = """
 import sys
 sys.path.insert(0, {tests!r})
-from contracts.test_tables import DECLARED, FRAMES, VALUES, frame, increment, open_at
+from support.declared_tables import FRAMES, VALUES, frame, increment, open_at
 tables = open_at({address!r})
 """
 
