@@ -12,7 +12,7 @@ import pytest
 from genescale.clock import ManualClock
 from genescale.errors import CannotStart, DiskFull, Unsupported
 from genescale.store import data_directory
-from genescale.store.data_directory import FORMAT_VERSION, LAYOUT_FILE, LOCK_FILE, Holder, hold, open_directory
+from genescale.store.data_directory import FORMAT_VERSION, LAYOUT_FILE, Holder, hold, open_directory
 
 HOLDER = Holder(pid=4711, portal="http://127.0.0.1:8080", since="2026-01-01T00:00:00.000Z")
 
@@ -87,21 +87,16 @@ def test_a_read_only_disk(tmp_path, monkeypatch):
 
 def test_a_second_platform_is_told_about_the_first(tmp_path):
     directory = opened(tmp_path)
-    with hold(directory, HOLDER) as before:
-        assert before is None
-        first = r"process 4711, portal http://127\.0\.0\.1:8080"
-        with pytest.raises(CannotStart, match=first), hold(opened(tmp_path), HOLDER):
+    with hold(directory) as first:
+        assert first.left_behind is None
+        with pytest.raises(CannotStart, match="another platform is starting"), hold(opened(tmp_path)):
             pass
-    with hold(directory, HOLDER) as before:
-        assert before is None
-
-
-def test_a_lock_in_the_act_of_being_taken(tmp_path):
-    directory = opened(tmp_path)
-    with hold(directory, HOLDER):
-        (tmp_path / LOCK_FILE).write_text("")
-        with pytest.raises(CannotStart, match="another platform is starting"), hold(directory, HOLDER):
+        first.tell(HOLDER)
+        note = r"process 4711, portal http://127\.0\.0\.1:8080"
+        with pytest.raises(CannotStart, match=note), hold(opened(tmp_path)):
             pass
+    with hold(directory) as second:
+        assert second.left_behind is None
 
 
 def test_the_lock_ends_with_its_process_and_the_note_stays(tmp_path):
@@ -109,14 +104,14 @@ def test_the_lock_ends_with_its_process_and_the_note_stays(tmp_path):
     program = (
         "import sys, time\nfrom pathlib import Path\nfrom genescale.clock import SystemClock\n"
         "from genescale.store.data_directory import Holder, hold, open_directory\n"
-        "with hold(open_directory(Path(sys.argv[1]), SystemClock(), '0.1.0'), Holder(1, 'p', 's')):\n"
-        "    print('held', flush=True); time.sleep(60)\n"
+        "with hold(open_directory(Path(sys.argv[1]), SystemClock(), '0.1.0')) as held:\n"
+        "    held.tell(Holder(1, 'p', 's')); print('held', flush=True); time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"held\n"
-        with pytest.raises(CannotStart, match="process 1, portal p"), hold(directory, HOLDER):
+        with pytest.raises(CannotStart, match="process 1, portal p"), hold(directory):
             pass
         os.kill(process.pid, signal.SIGKILL)
         process.wait(10)
-    with hold(directory, HOLDER) as before:
-        assert before == Holder(1, "p", "s")
+    with hold(directory) as held:
+        assert held.left_behind == Holder(1, "p", "s")

@@ -108,12 +108,24 @@ def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
         _sync_folder(path.parent)
 
 
-@contextlib.contextmanager
-def hold(directory: DataDirectory, holder: Holder) -> Generator[Holder | None]:
-    """Be the one platform of this directory. Raises `CannotStart` naming the other one when there is one already.
+class Hold:
+    """The right to run the one platform of a directory. Made by `hold`."""
 
-    Gives the platform before this one if it ended without saying so (a power cut, a SIGKILL), for a line at the start.
-    """
+    def __init__(self, root: Path, descriptor: int) -> None:
+        self._root = root
+        self._descriptor = descriptor
+        self.left_behind = _read_holder(descriptor)  # a platform that ended without saying so (power cut, SIGKILL)
+
+    def tell(self, holder: Holder) -> None:
+        """Leave a note for whoever comes second."""
+        with _explained(self._root):
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, msgspec.json.encode(holder) + b"\n", 0)
+
+
+@contextlib.contextmanager
+def hold(directory: DataDirectory) -> Generator[Hold]:
+    """Be the one platform of this directory. Raises `CannotStart` naming the other one when there is one already."""
     path = directory.root / LOCK_FILE
     with _explained(directory.root):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -122,11 +134,7 @@ def hold(directory: DataDirectory, holder: Holder) -> Generator[Holder | None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CannotStart(_occupied(directory.root, _read_holder(descriptor))) from None
-        left_behind = _read_holder(descriptor)
-        with _explained(directory.root):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, msgspec.json.encode(holder) + b"\n", 0)
-        yield left_behind
+        yield Hold(directory.root, descriptor)
         os.ftruncate(descriptor, 0)  # an empty lock file: the last platform ended by itself
     finally:
         os.close(descriptor)
