@@ -1,0 +1,161 @@
+"""The gateway's HTTP door: the portal's pages, the state of the platform, health and metrics.
+
+Plain ASGI, since the hot routes to come (the socket) are measured twice as fast without a framework. `wiring` serves
+it. Every answer carries the same protective headers; every refusal is a problem document (RFC 9457).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from http import HTTPStatus
+from typing import Any, TypeAlias
+
+import msgspec
+
+from genescale.errors import Retryable
+from genescale.gateway.pages import Page
+from genescale.gateway.platform import Remembered
+from genescale.observability import probe
+from genescale.observability.logs import get_logger
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+_Header: TypeAlias = tuple[bytes, bytes]
+
+_log = get_logger(__name__)
+
+PLATFORM_PATH = "/api/v1/platform"
+# The second names are those that existing probes and dashboards of the field ask for.
+PROBE_PATHS: Mapping[str, str] = {
+    "/health": "/health",
+    "/ready": "/ready",
+    "/metrics": "/metrics",
+    "/q/health": "/health",
+    "/q/health/live": "/health",
+    "/q/health/ready": "/ready",
+    "/q/metrics": "/metrics",
+}
+
+_PROTECTION: tuple[_Header, ...] = (
+    (
+        b"content-security-policy",
+        b"default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
+_NO_STORE: _Header = (b"cache-control", b"no-store")
+_RETRY_AFTER_S = 1
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """A refusal (RFC 9457). `detail` tells a person what to do; it never quotes what the client sent."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+
+class Gateway:
+    """The ASGI application."""
+
+    def __init__(self, *, pages: Mapping[str, Page], platform: Remembered, ready: probe.Check) -> None:
+        self._pages = pages
+        self._platform = platform
+        self._ready = ready
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI 3."""
+        if scope["type"] == "http":
+            await self._http(scope, send)
+        elif scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        else:  # a WebSocket: nothing is served there yet; closing before the accept answers 403
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _http(self, scope: Scope, send: Send) -> None:
+        method: str = scope["method"]
+        reply = _Reply(send, with_body=method != "HEAD")
+        path: str = scope["path"]
+        if not (path in self._pages or path in PROBE_PATHS or path == PLATFORM_PATH):
+            await reply.problem(HTTPStatus.NOT_FOUND, f"nothing is served here; try /, {PLATFORM_PATH} or /health")
+        elif method not in {"GET", "HEAD"}:
+            await reply.problem(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD", (b"allow", b"GET, HEAD"))
+        elif path == PLATFORM_PATH:
+            await self._answer_platform(reply)
+        elif path in PROBE_PATHS:
+            await self._answer_probe(PROBE_PATHS[path], reply)
+        else:
+            await reply.page(self._pages[path], gzip=_takes_gzip(scope["headers"]))
+
+    async def _answer_platform(self, reply: "_Reply") -> None:
+        try:
+            body = await self._platform.body()
+        except Retryable as error:
+            after = (b"retry-after", str(_RETRY_AFTER_S).encode())
+            await reply.problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), after)
+        except Exception as error:  # noqa: BLE001 - a defect, too, is answered with a problem document
+            _log.exception("the state of the platform cannot be collected")
+            await reply.problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}; the log has the details")
+        else:
+            await reply.whole(HTTPStatus.OK, b"application/json", body)
+
+    async def _answer_probe(self, path: str, reply: "_Reply") -> None:
+        # In a thread, since readiness asks the log; /health must answer even when all threads are busy.
+        if path == "/health":
+            answer = probe.answer(path)
+        else:
+            answer = await asyncio.to_thread(probe.answer, path, probe.alive, self._ready)
+        assert answer is not None
+        await reply.whole(answer.status, answer.content_type.encode(), answer.body)
+
+
+class _Reply:
+    """One answer on its way out."""
+
+    def __init__(self, send: Send, *, with_body: bool) -> None:
+        self._send = send
+        self._with_body = with_body
+
+    async def page(self, page: Page, *, gzip: bool) -> None:
+        headers: list[_Header] = [(b"cache-control", page.cache_control)]
+        body = page.body
+        if page.shrunk is not None:
+            headers.append((b"vary", b"accept-encoding"))
+            if gzip:
+                headers.append((b"content-encoding", b"gzip"))
+                body = page.shrunk
+        await self._out(page.status, page.content_type, body, headers)
+
+    async def whole(self, status: int, content_type: bytes, body: bytes) -> None:
+        await self._out(status, content_type, body, [_NO_STORE])
+
+    async def problem(self, status: HTTPStatus, detail: str, *headers: _Header) -> None:
+        body = msgspec.json.encode(Problem(title=status.phrase, status=status.value, detail=detail))
+        await self._out(status.value, b"application/problem+json", body, [_NO_STORE, *headers])
+
+    async def _out(self, status: int, content_type: bytes, body: bytes, headers: Iterable[_Header]) -> None:
+        fixed = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
+        start = {"type": "http.response.start", "status": status, "headers": [*fixed, *headers, *_PROTECTION]}
+        await self._send(start)
+        await self._send({"type": "http.response.body", "body": body if self._with_body else b""})
+
+
+def _takes_gzip(headers: Iterable[_Header]) -> bool:
+    for name, value in headers:
+        if name == b"accept-encoding":
+            offers = [offer.strip().replace(b" ", b"") for offer in value.lower().split(b",")]
+            return any(o == b"gzip" or (o.startswith(b"gzip;") and not o.endswith((b"=0", b"=0.0"))) for o in offers)
+    return False
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            await send({"type": "lifespan.shutdown.complete"})
+            return
