@@ -55,6 +55,11 @@ class CrashGuard:
         """The partition is not ours any more."""
         self._seats.pop(seat, None)
 
+    @property
+    def calm(self) -> bool:
+        """True when nothing is suspected anywhere, so that nobody needs to ask record by record."""
+        return not any(state.crashes for state in self._seats.values())
+
     def level(self, seat: object, offset: int) -> int:
         """How many deaths this record is suspected of."""
         state = self._seats.get(seat)

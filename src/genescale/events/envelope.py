@@ -9,6 +9,7 @@ extension that nobody knows is carried on unchanged.
 
 import base64
 import binascii
+import hashlib
 import json
 import re
 import uuid
@@ -25,10 +26,15 @@ ExtensionValue: TypeAlias = str | int | bool
 
 JSON_TYPE = "application/json"
 STRUCTURED_TYPE = "application/cloudevents+json"
+_STRUCTURED = STRUCTURED_TYPE.encode()
 
 # Kafka headers are text; these extensions of ours are numbers again after reading.
 INTEGER_EXTENSIONS = frozenset({"priority", "revision", "attempt", "sampledrate"})
 
+_KNOWN_EXTENSIONS = frozenset(
+    "correlationid sessionid priority mode partitionkey projectid traceparent tracestate revision chunk attempt "
+    "sealed replay".split()
+)  # names that need no second look
 _EXTENSION_NAME = re.compile(r"[a-z0-9]+\Z")
 _RESERVED = frozenset({"specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema"})
 _ENCODER = msgspec.json.Encoder()
@@ -69,10 +75,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def derive_id(parent: str, *parts: str) -> str:
     """A name-based id (uuid5): the same parent and parts give the same id on every machine and in every run."""
     try:
-        namespace = uuid.UUID(parent)
+        namespace = bytes.fromhex(parent.replace("-", ""))
     except ValueError:
-        namespace = uuid.uuid5(uuid.NAMESPACE_URL, parent)
-    return str(uuid.uuid5(namespace, "\x1f".join(parts)))
+        namespace = b""
+    if len(namespace) != 16:
+        namespace = uuid.uuid5(uuid.NAMESPACE_URL, parent).bytes
+    # RFC 9562 section 5.5, written out: the standard library's class costs three times as much on the hot path.
+    digest = hashlib.sha1(namespace + "\x1f".join(parts).encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(digest[16], 16) & 3]
+    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
 
 # ---- a log record (Kafka protocol binding, binary content mode) ----
@@ -117,41 +128,37 @@ def from_record(record: Record) -> Event:
 
 
 def _from_headers(record: Record) -> Event:
-    attributes: dict[str, str] = {}
-    content_type: str | None = None
-    for name, value in record.headers:
-        if name.startswith("ce_"):
-            attributes[name[3:]] = value.decode()
-        elif name == "content-type":
-            content_type = value.decode()
-    if content_type is not None and content_type.startswith(STRUCTURED_TYPE):
+    headers = dict(record.headers)
+    content_type = headers.pop("content-type", None)
+    if content_type is not None and content_type.startswith(_STRUCTURED):
         return from_json(record.value or b"")
+    take = headers.pop
     try:
-        version = attributes.pop("specversion")
-        identity, source, kind = attributes.pop("id"), attributes.pop("source"), attributes.pop("type")
+        version = take("ce_specversion")
+        identity, source, kind = take("ce_id").decode(), take("ce_source").decode(), take("ce_type").decode()
     except KeyError as missing:
         raise InvalidEvent(
-            f"the header ce_{missing.args[0]} is missing; every CloudEvent needs ce_specversion, ce_id, ce_source, "
+            f"the header {missing.args[0]} is missing; every CloudEvent needs ce_specversion, ce_id, ce_source, "
             "ce_type"
         ) from None
-    subject = attributes.pop("subject", None)
-    time = attributes.pop("time", None)
-    dataschema = attributes.pop("dataschema", None)
+    subject, time, dataschema = take("ce_subject", None), take("ce_time", None), take("ce_dataschema", None)
     extensions: dict[str, ExtensionValue] = {}
-    for name, text in attributes.items():
-        extensions[name] = _integer(name, text) if name in INTEGER_EXTENSIONS else text
+    for name, raw in headers.items():
+        if name.startswith("ce_"):
+            name, text = name[3:], raw.decode()  # noqa: PLW2901 - the same name without its prefix
+            extensions[name] = _integer(name, text) if name in INTEGER_EXTENSIONS else text
     event = Event(
         id=identity,
         source=source,
         type=kind,
-        subject=subject,
-        time=time,
-        datacontenttype=content_type,
-        dataschema=dataschema,
+        subject=None if subject is None else subject.decode(),
+        time=None if time is None else time.decode(),
+        datacontenttype=None if content_type is None else content_type.decode(),
+        dataschema=None if dataschema is None else dataschema.decode(),
         extensions=extensions,
         data=record.value,
     )
-    _check(event, version)
+    _check(event, version.decode())
     return event
 
 
@@ -271,7 +278,7 @@ def _check(event: Event, version: str) -> None:
     if not (event.id and event.source and event.type):
         raise InvalidEvent("id, source and type must not be empty")
     for name, value in event.extensions.items():
-        if not _EXTENSION_NAME.match(name):
+        if name not in _KNOWN_EXTENSIONS and not _EXTENSION_NAME.match(name):
             raise InvalidEvent(f"extension {name!r}: names are lower-case letters and digits only")
         if type(value) is int and value not in _INT32:
             raise InvalidEvent(f"extension {name!r}: {value} does not fit 32 bits")

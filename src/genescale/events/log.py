@@ -266,7 +266,9 @@ class EventLog(Protocol):
 def record_bytes(record: NewRecord) -> int:
     """The size that counts against `record_bytes_max`: key, value and headers."""
     size = len(record.key or b"") + len(record.value or b"")
-    return size + sum(len(name) + len(value) for name, value in record.headers)
+    for name, value in record.headers:
+        size += len(name) + len(value)
+    return size
 
 
 def append_now(

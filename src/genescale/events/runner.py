@@ -176,6 +176,9 @@ class Runner(Generic[DepsT]):
 
     def _process(self, records: list[Record]) -> None:
         """Suspected records first and apart (they stand before the others in their partitions), then the rest."""
+        if self._guard.calm:
+            self._batch(records, 0)
+            return
         by_level: dict[int, list[Record]] = {}
         for record in records:
             level = self._guard.level(TopicPartition(record.topic, record.partition), record.offset)
@@ -226,6 +229,7 @@ class Runner(Generic[DepsT]):
         """Decode; what is no event becomes a dead letter, what has a parked key waits behind it."""
         outcome = _Outcome()
         work: list[_Work] = []
+        parked = len(self._parking) > 0
         for record in records:
             try:
                 event = envelope.from_record(record)
@@ -234,9 +238,9 @@ class Runner(Generic[DepsT]):
                 continue
             if event.type == _RESUMED:
                 continue  # it only made lag; the parked records came with the partition
-            if self._parking.has(record):
+            if parked and self._parking.has(record):
                 continue  # parked by a former owner that did not come to commit: it waits with its tries counted
-            if self._parking.holds(record):
+            if parked and self._parking.holds(record):
                 outcome.waiting.append(self._wait_behind(record))
                 continue
             work.append(_Work(record, event))
