@@ -11,21 +11,24 @@ import selectors
 import socket
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 
+from genescale.clock import Clock, SystemClock
 from genescale.observability import metrics as metrics_module
 from genescale.observability.logs import get_logger
 from genescale.observability.redact import text
 
 _log = get_logger(__name__)
 _JSON = "application/json"
+_NOT_FOUND = b'{"status":"not found","paths":["/health","/ready","/metrics"]}'
 _CONNECTIONS_MAX = 16  # one prober and one scraper are the rule; a flood must not take the threads of the role
 _PAUSE_S = 0.2
-_PATIENCE_S = 5.0  # a client that says nothing is let go
+_PATIENCE_S = 5.0  # a client that has not asked its whole question by then is let go
+_HEAD_MAX = 16_384
 
 
 class State(NamedTuple):
@@ -101,7 +104,9 @@ class Probe:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
+        clock: Clock | None = None,
     ) -> None:
+        self._clock = clock or SystemClock()
         self._respond: _Respond = lambda path: answer(path, health, ready, metrics)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.create_server((host, port), family=family, backlog=_CONNECTIONS_MAX)
@@ -139,7 +144,7 @@ class Probe:
                 if self._woken in ready:
                     return
                 try:
-                    connection, address = self._listener.accept()
+                    connection, _ = self._listener.accept()
                 except (BlockingIOError, ConnectionAbortedError):
                     continue  # the client went away between the select and the accept
                 except OSError:
@@ -147,51 +152,52 @@ class Probe:
                     select.select([self._woken], [], [], _PAUSE_S)  # or this loop would spin
                     continue
                 if self._slots.acquire(blocking=False):
-                    threading.Thread(target=self._serve, args=(connection, address), name="probe", daemon=True).start()
+                    threading.Thread(target=self._serve, args=(connection,), name="probe", daemon=True).start()
                 else:
                     connection.close()
 
-    def _serve(self, connection: socket.socket, address: Any) -> None:
+    def _serve(self, connection: socket.socket) -> None:
         try:
             with connection:
+                head = _read_head(connection, self._clock)
                 connection.settimeout(_PATIENCE_S)
-                _Handler(connection, address, self._respond)
+                connection.sendall(_response(head, self._respond))
         except OSError:
-            pass  # the client went away, and nobody else waits for this answer
+            pass  # the client went away or never asked, and nobody else waits for this answer
         finally:
             self._slots.release()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """One question, one answer, then the connection ends."""
+def _read_head(connection: socket.socket, clock: Clock) -> bytes:
+    """What the client asks, up to the empty line. One deadline for all of it, so that no drop-by-drop client stays."""
+    deadline = clock.monotonic_s() + _PATIENCE_S
+    head = b""
+    while b"\r\n\r\n" not in head:
+        left = deadline - clock.monotonic_s()
+        if left <= 0 or len(head) > _HEAD_MAX:
+            raise TimeoutError
+        connection.settimeout(left)
+        piece = connection.recv(_HEAD_MAX)
+        if not piece:
+            raise ConnectionAbortedError
+        head += piece
+    return head
 
-    def __init__(self, connection: socket.socket, address: Any, respond: _Respond) -> None:
-        self._respond = respond
-        super().__init__(connection, address, None)  # pyright: ignore[reportArgumentType] - it needs no server object
 
-    def do_GET(self) -> None:
-        """See `answer`."""
-        self._send(with_body=True)
-
-    def do_HEAD(self) -> None:
-        """The same without its body."""
-        self._send(with_body=False)
-
-    def _send(self, *, with_body: bool) -> None:
-        given = self._respond(self.path) or Answer(
-            404, _JSON, orjson.dumps({"status": "not found", "paths": ["/health", "/ready", "/metrics"]})
-        )
-        self.send_response(given.status)
-        self.send_header("Content-Type", given.content_type)
-        self.send_header("Content-Length", str(len(given.body)))
-        self.send_header("Cache-Control", "no-store")
-        self.end_headers()
-        if with_body:
-            self.wfile.write(given.body)
-
-    def version_string(self) -> str:
-        """The `Server` header: no versions for strangers."""
-        return "genescale"
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name of the overridden method
-        """Nothing: probes ask every second."""
+def _response(head: bytes, respond: _Respond) -> bytes:
+    words = head.partition(b"\r\n")[0].decode("latin-1").split(" ")
+    if len(words) != 3 or not words[2].startswith("HTTP/1."):
+        given = Answer(400, _JSON, b'{"status":"this is not HTTP/1.1"}')
+    elif words[0] not in ("GET", "HEAD"):
+        given = Answer(405, _JSON, b'{"status":"only GET and HEAD"}')
+    else:
+        given = respond(words[1]) or Answer(404, _JSON, _NOT_FOUND)
+    lines = (
+        f"HTTP/1.1 {given.status} {HTTPStatus(given.status).phrase}",
+        f"Content-Type: {given.content_type}",
+        f"Content-Length: {len(given.body)}",
+        "Cache-Control: no-store",
+        "Connection: close",
+        "\r\n",
+    )
+    return "\r\n".join(lines).encode("latin-1") + (b"" if words[0] == "HEAD" else given.body)
