@@ -1,0 +1,6 @@
+"""For every test: property tests never fail because the machine was busy, and a failure prints how to repeat it."""
+
+from hypothesis import settings
+
+settings.register_profile("genescale", deadline=None, print_blob=True, max_examples=60)
+settings.load_profile("genescale")
