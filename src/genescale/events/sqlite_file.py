@@ -46,9 +46,14 @@ _DECODE_HEADERS = msgspec.msgpack.Decoder(tuple[tuple[str, bytes], ...]).decode
 _NO_HEADERS = _ENCODE(())
 
 
+def sqlite_version() -> str:
+    """The version of the SQLite inside the wheel."""
+    return apsw.sqlite_lib_version()
+
+
 def assert_sqlite_version(version: str | None = None) -> None:
     """Refuse a SQLite that can lose data under several writers."""
-    found = version or apsw.sqlite_lib_version()
+    found = version or sqlite_version()
     if tuple(int(part) for part in found.split(".")[:3]) < SQLITE_OLDEST:
         oldest = ".".join(str(part) for part in SQLITE_OLDEST)
         raise Unsupported(
