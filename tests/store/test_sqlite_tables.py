@@ -239,6 +239,17 @@ def test_a_damaged_page_is_found_and_named(tmp_path: Path) -> None:
     assert str(path) in str(raised.value)
 
 
+def test_a_file_that_was_cut_off_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.sqlite"
+    tables = open_sqlite_tables(path, [ROWS], SystemClock())
+    for number in range(50):
+        add(tables, number)
+    tables.close()
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(TablesDamaged):
+        open_sqlite_tables(path, [ROWS], SystemClock())
+
+
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.sqlite").write_bytes(b"not a database" * 1000)
     with pytest.raises(TablesDamaged):

@@ -13,7 +13,7 @@ What can go wrong, beyond `errors.DiskFull` and `errors.LogBroken`:
     Retryable ── ObjectsUnavailable   the service cannot be reached, or did not answer in time
     Permanent ── ObjectMissing        no object of this name; it was collected, or never put
               └─ ObjectDamaged        the bytes are not those that were put; names the object
-    Fatal     ── ObjectsNotWritable   the folder, container or bucket refuses this user
+    Fatal     ── ObjectsNotWritable   the folder, container or bucket refuses this user (a `CannotStart`)
 """
 
 from collections.abc import Callable, Container, Iterable, Iterator
@@ -22,7 +22,7 @@ from typing import IO, Annotated, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
-from genescale.errors import Fatal, Permanent, Retryable
+from genescale.errors import CannotStart, Permanent, Retryable
 
 
 class ObjectsUnavailable(Retryable):
@@ -45,7 +45,7 @@ class ObjectDamaged(Permanent):
         self.name = name
 
 
-class ObjectsNotWritable(Fatal):
+class ObjectsNotWritable(CannotStart):
     """The folder, container or bucket refuses this user."""
 
 

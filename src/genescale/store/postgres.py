@@ -15,7 +15,7 @@ import psycopg
 from psycopg import IsolationLevel, errors
 
 from genescale.clock import Clock
-from genescale.errors import DiskFull, Fatal, LogBroken, Unsupported
+from genescale.errors import DiskFull, LogBroken, Unsupported
 from genescale.store.again import again
 from genescale.store.migration import RECORDED, CreateTable, plan, recall, remembered
 from genescale.store.sql import Dialect, Params, SqlTransaction, UniqueViolated, definition
@@ -143,7 +143,9 @@ class PostgresTables:
             connection.read_only = False
             yield connection
         finally:
-            if connection.closed or connection.broken or len(self._idle) >= IDLE_KEPT:
+            if connection.closed:  # the server went away, and the idle connections with it
+                self.close()
+            elif len(self._idle) >= IDLE_KEPT:
                 connection.close()
             else:
                 self._idle.append(connection)
@@ -256,8 +258,6 @@ def _meaning(error: psycopg.Error) -> Exception:  # noqa: PLR0911 - one line per
         return LogBroken(f"PostgreSQL's disk failed: {said}")
     if isinstance(error, errors.InsufficientPrivilege | errors.ReadOnlySqlTransaction):
         return TablesNotWritable(f"PostgreSQL refuses to write: {said}. Grant the rights, or use the primary server")
-    if isinstance(error, errors.InvalidPassword | errors.InvalidCatalogName | errors.InvalidAuthorizationSpecification):
-        return Fatal(f"PostgreSQL does not let this program in: {said}. Correct the connection setting")
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        return TablesUnavailable(f"PostgreSQL cannot be reached: {said}", after_s=1.0)
+        return TablesUnavailable(f"PostgreSQL cannot be reached, or refuses us: {said}", after_s=1.0)
     return error

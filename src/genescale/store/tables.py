@@ -17,7 +17,7 @@ What can go wrong, beyond `errors.DiskFull` and `errors.LogBroken`:
     Permanent ── Conflict               a row with this key exists already
               └─ InvalidRow             a value, name or condition that the declared table does not allow
     Fatal     ── TablesDamaged          the file is damaged; names the file and the place
-              └─ TablesNotWritable      the file or its folder may not be written
+              └─ TablesNotWritable      the file or its folder may not be written (a `CannotStart`)
               └─ Unsupported            a newer database, or a library that must not be used (`errors`)
 """
 
@@ -28,7 +28,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from genescale.errors import Fatal, Permanent, Retryable
+from genescale.errors import CannotStart, Fatal, Permanent, Retryable
 
 ColumnType: TypeAlias = Literal["text", "integer", "real", "bytes", "boolean", "json"]
 Row: TypeAlias = dict[str, Any]
@@ -72,7 +72,7 @@ class TablesDamaged(Fatal):
         self.place = place
 
 
-class TablesNotWritable(Fatal):
+class TablesNotWritable(CannotStart):
     """The database file or its folder may not be written by this user."""
 
 
