@@ -44,7 +44,9 @@ def shared_cluster() -> KafkaCluster:
     """Three plain brokers for every test of this run: use names of your own, and kill none of them."""
     if reason := available():
         missing("Apache Kafka", reason)
-    cluster = KafkaCluster()
+    # With KIP-848 the brokers decide; `SESSION_S` for both protocols.
+    session = {"group.consumer.session.timeout.ms": 3000, "group.consumer.heartbeat.interval.ms": 300}
+    cluster = KafkaCluster(settings=session)
     atexit.register(cluster.stop)
     return cluster.start()
 

@@ -73,6 +73,9 @@ _SLICE_S = 0.05
 # A commit that meets a rebalance waits this long for it to end; the partitions are still ours meanwhile.
 _COMMIT_PATIENCE_S = 3.0
 
+# The brokers hear of a new topic or leader one after the other: only after this do we believe that there is none.
+_PROPAGATION_S = 1.0
+
 # How long `append` waits for room in a full queue before it says that the log is not keeping up.
 _QUEUE_PATIENCE_S = 10.0
 
@@ -264,28 +267,27 @@ class KafkaLog:
         self._metadata()
         names = list(topics)
         if names:
-            self._learn(names)
+            self._patiently(lambda: self._learn(names))
 
     # ---- topics ----
 
     def create_topics(self, specs: Iterable[TopicSpec]) -> None:
         """See `EventLog`. A topic that exists gets the spec's settings; its partitions and copies stay."""
         wanted = {spec.name: spec for spec in specs}
-        new = [spec for name, spec in wanted.items() if name not in self._metadata()]
-        if new:
-            asked = [
-                NewTopic(s.name, s.partitions, self.settings.replication_factor, config=topic_config(self.settings, s))
-                for s in new
-            ]
-            for name, future in self._admin.create_topics(asked, request_timeout=self._timeout_s).items():
-                try:
-                    self._wait(future, f"create topic {name!r}")
-                except _AlreadyThere:  # somebody else was faster
-                    continue
-            self._wait_for_leaders([spec.name for spec in new])
-        self._align(wanted)
-        for name in wanted:
-            self._known.pop(name, None)
+        present = self._metadata()
+        new = [spec for name, spec in wanted.items() if name not in present]
+        asked = [
+            NewTopic(s.name, s.partitions, self.settings.replication_factor, config=topic_config(self.settings, s))
+            for s in new
+        ]
+        created = self._admin.create_topics(asked, request_timeout=self._timeout_s) if asked else {}
+        for name, future in created.items():
+            try:
+                self._wait(future, f"create topic {name!r}")
+            except _AlreadyThere:  # somebody else was faster, with the same table of topics
+                continue
+        self._align([spec for name, spec in wanted.items() if name in present])
+        self._wait_for_leaders([spec.name for spec in new])
 
     def topics(self) -> dict[str, TopicSpec]:
         """See `EventLog`. Kafka's own topics (`__...`) are left out."""
@@ -293,17 +295,18 @@ class KafkaLog:
         configs = self._configs(counts)
         return {name: spec_from_config(self.settings, name, counts[name], found) for name, found in configs.items()}
 
-    def _align(self, wanted: Mapping[str, TopicSpec]) -> None:
+    def _align(self, specs: Sequence[TopicSpec]) -> None:
         changes: list[ConfigResource] = []
-        for name, found in self._configs(wanted).items():
-            spec = wanted[name]
+        configs = self._configs([spec.name for spec in specs])
+        for spec in specs:
+            self._known.pop(spec.name, None)
             entries = [
                 ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
                 for key, value in topic_config(self.settings, spec).items()
-                if found.get(key) != value
+                if configs[spec.name].get(key) != value
             ]
             if entries:
-                changes.append(ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries))
+                changes.append(ConfigResource(ResourceType.TOPIC, spec.name, incremental_configs=entries))
         if changes:
             asked = self._admin.incremental_alter_configs(changes, request_timeout=self._timeout_s)
             for resource, future in asked.items():
@@ -345,7 +348,7 @@ class KafkaLog:
     def topic(self, name: str) -> _Topic:
         """What is known about a topic; asks the brokers the first time. Raises `UnknownTopic`."""
         known = self._known.get(name)
-        return known if known is not None else self._learn([name])[name]
+        return known if known is not None else self._patiently(lambda: self._learn([name]))[name]
 
     def _learn(self, names: list[str]) -> dict[str, _Topic]:
         asked = self._admin.describe_topics(TopicCollection(names), request_timeout=self._timeout_s)
@@ -537,11 +540,17 @@ class KafkaLog:
         if not seats:
             return {}
         request = {confluent_kafka.TopicPartition(*seat): spec for seat in seats}
-        asked = self._admin.list_offsets(request, request_timeout=self._timeout_s)
-        return {
-            TopicPartition(p.topic, p.partition): self._wait(future, f"find offsets of {p.topic}/{p.partition}").offset
-            for p, future in asked.items()
-        }
+
+        def ask() -> dict[TopicPartition, int]:
+            asked = self._admin.list_offsets(request, request_timeout=self._timeout_s)
+            return {
+                TopicPartition(p.topic, p.partition): self._wait(
+                    found, f"find offsets of {p.topic}/{p.partition}"
+                ).offset
+                for p, found in asked.items()
+            }
+
+        return self._patiently(ask)
 
     # ---- errors, and what the readers below use ----
 
@@ -558,6 +567,16 @@ class KafkaLog:
             if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 raise _AlreadyThere(what) from None
             raise self.explain(error.args[0], what) from None
+
+    def _patiently(self, ask: Callable[[], _T]) -> _T:
+        deadline = self.clock.monotonic_s() + _PROPAGATION_S
+        while True:
+            try:
+                return ask()
+            except (UnknownTopic, LogUnavailable):  # no such topic, or no leader, says a broker that may be behind
+                if self.clock.monotonic_s() >= deadline:
+                    raise
+                self.clock.sleep(0.1)
 
     def note_error(self, error: KafkaError) -> None:
         """Remember what the library says on the side: a later time-out means little without it."""
@@ -618,6 +637,8 @@ class KafkaConsumer:
         self._held: list[Record] = []
         self._paused: set[TopicPartition] = set()
         self._moved = False
+        self._gone = False
+        self._polled_s = log.clock.monotonic_s()
         self._failure: BaseException | None = None
 
     @property
@@ -635,12 +656,15 @@ class KafkaConsumer:
         if self._unsure:
             self._reread()
         clock = self._log.clock
-        deadline = clock.monotonic_s() + timeout_s
+        now = clock.monotonic_s()
+        if now - self._polled_s > self._log.settings.poll_interval_max_s:
+            self._expelled()
+        deadline = now + timeout_s
         while True:
             left = deadline - clock.monotonic_s()
             found = self._take(records_max, max(0.0, min(left, _SLICE_S)))
             if found or self._woken or left <= 0:
-                self._woken = False
+                self._woken, self._polled_s = False, clock.monotonic_s()
                 return found
 
     def _take(self, records_max: int, timeout_s: float) -> list[Record]:
@@ -650,7 +674,7 @@ class KafkaConsumer:
                 return found
         self._moved = False
         found, error = _read(self._consumer, records_max, timeout_s)
-        if self._moved:  # a rebalance in the middle of the call: some of these may be somebody else's now
+        if self._moved or self._gone:  # a rebalance in the middle of the call: some of these may be somebody else's now
             found = [record for record in found if (record.topic, record.partition) in self._tokens]
         if error is not None and error.code() not in _RECOVERS:
             self._failure = self._failure or self._log.explain(error, f"read {self._topics} for group {self._group!r}")
@@ -676,7 +700,7 @@ class KafkaConsumer:
     # ---- the group changes: called by the library from within poll and close ----
 
     def _assigned(self, consumer: confluent_kafka.Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
-        self._moved = True
+        self._moved, self._gone = True, False
         seats = _seats(partitions)
         consumer.incremental_assign(partitions)  # before the listener, so that it may seek
         self._forget(seats)
@@ -684,6 +708,9 @@ class KafkaConsumer:
         self._tell(self._on_assigned, seats)
 
     def _revoked(self, consumer: confluent_kafka.Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
+        if self._gone:  # asked for while we still were a member, heard when it is too late
+            self._were_lost(consumer, partitions)
+            return
         self._moved = True
         seats = _seats(partitions)
         self._tell(self._on_revoked, seats)
@@ -704,6 +731,11 @@ class KafkaConsumer:
             listener(seats)
         except BaseException as error:  # noqa: BLE001 - raised from poll, once the library's own work is done
             self._failure = self._failure or error
+
+    def _expelled(self) -> None:
+        """The group has gone on without us. The library will say so in a later poll; nothing is ours until then."""
+        self._gone = True
+        self._forget(list(self._tokens))
 
     def _forget(self, seats: list[TopicPartition]) -> None:
         gone = {seat: self._tokens.pop(seat) for seat in seats if seat in self._tokens}
@@ -731,7 +763,9 @@ class KafkaConsumer:
             if error.code() not in _UNSETTLED or self._log.clock.monotonic_s() >= deadline:
                 break
             self._log.clock.sleep(0.05)
-        if error.code() in _UNSETTLED:
+        if error.code() in _GONE:
+            self._expelled()
+        elif error.code() in _UNSETTLED:
             # Perhaps they stay ours. The caller drops what it has in hand, so it must see those records again.
             self._unsure.update(positions)
         raise self._log.explain(error, f"commit positions of group {self._group!r}")
