@@ -315,8 +315,16 @@ def test_an_address_that_names_no_store_is_refused(url: str) -> None:
         open_objects(url, ManualClock())
 
 
-def test_an_s3_address_is_understood() -> None:
-    assert open_objects("s3://bucket/prefix", ManualClock(), options={"region": "eu-central-1"})
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        ("s3://bucket/prefix", {"region": "eu-central-1"}),
+        ("azure://container/prefix", {"account_name": "a"}),
+        ("az://container", {"account_name": "a"}),
+    ],
+)
+def test_the_address_of_a_cloud_is_understood(url: str, options: dict[str, str]) -> None:
+    assert open_objects(url, ManualClock(), options=options)
 
 
 UPLOAD = """

@@ -48,7 +48,7 @@ NAME = re.compile(NAME_PATTERN)
 def open_objects(
     url: str, clock: Clock, *, name_hash: NewHash = hashlib.sha256, options: dict[str, Any] | None = None
 ) -> Objects:
-    """Open the store at `file:///folder`, `azure://container`, `s3://bucket` or `memory://`.
+    """Open the store at `file:///folder`, `azure://container` (or `az://`), `s3://bucket` or `memory://`.
 
     A cloud's account and keys come from `options`, else from the variables that its own tools use
     (`AZURE_STORAGE_ACCOUNT_NAME`, `AWS_ACCESS_KEY_ID`, ...). A path behind container or bucket is a prefix.
@@ -59,7 +59,7 @@ def open_objects(
         blobs: Blobs = FolderBlobs(Path(unquote(parts.path)))
     elif parts.scheme == "memory":
         blobs = CloudBlobs(MemoryStore(), url)
-    elif parts.scheme == "azure" and parts.netloc:
+    elif parts.scheme in ("azure", "az") and parts.netloc:
         blobs = CloudBlobs(AzureStore(parts.netloc, prefix=parts.path.strip("/") or None, **settings), url)
     elif parts.scheme == "s3" and parts.netloc:
         blobs = CloudBlobs(S3Store(parts.netloc, prefix=parts.path.strip("/") or None, **settings), url)

@@ -91,10 +91,14 @@ class SqliteTables:
         self._users = self._join()
         try:
             self._writer = self._connect()
+        except BaseException:
+            os.close(self._users)
+            raise
+        try:
             self.notices += self._migrate(declared)
             _sync_folder(path.parent)
         except BaseException:
-            os.close(self._users)
+            self.close()
             raise
 
     # -------------------------------------------------------------- the port
@@ -195,7 +199,7 @@ class SqliteTables:
         if report.damaged:
             raise TablesDamaged(
                 f"{wal} is damaged at {place}, and {report.commits_behind} transactions lie at or behind it; SQLite "
-                "would forget them in silence. Restore a backup, or move the file away to go on without them",
+                "would forget them in silence. Nothing was changed; restore a backup",
                 path=str(wal),
                 place=place,
             )
