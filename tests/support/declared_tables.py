@@ -3,8 +3,6 @@
 from typing import Any
 
 from genescale.clock import SystemClock
-from genescale.store.postgres import open_postgres_tables
-from genescale.store.sqlite import open_sqlite_tables
 from genescale.store.tables import Column, Table, Tables
 
 FRAMES = Table(
@@ -37,8 +35,15 @@ DECLARED = (FRAMES, VALUES)
 
 
 def open_at(address: str, declared: tuple[Table, ...] = DECLARED, clock: Any = None, **settings: Any) -> Tables:
-    opening = open_postgres_tables if address.startswith("postgresql:") else open_sqlite_tables
-    return opening(address, declared, clock or SystemClock(), seed=1, **settings)
+    """Open the database at a file or a `postgresql:` address. Imports only the one that is asked for."""
+    clock = clock or SystemClock()
+    if address.startswith("postgresql:"):
+        from genescale.store.postgres import open_postgres_tables  # noqa: PLC0415
+
+        return open_postgres_tables(address, declared, clock, seed=1, **settings)
+    from genescale.store.sqlite import open_sqlite_tables  # noqa: PLC0415
+
+    return open_sqlite_tables(address, declared, clock, seed=1, **settings)
 
 
 def frame(session: str, seq: int, **more: Any) -> dict[str, Any]:
