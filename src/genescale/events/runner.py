@@ -29,6 +29,7 @@ from genescale.errors import Fatal, Fenced, InvalidEvent, Permanent, Retryable
 from genescale.events import envelope, loop_data
 from genescale.events.catalogue import new_event
 from genescale.events.crash_guard import CrashGuard
+from genescale.events.deadletter import letter_record
 from genescale.events.envelope import Event
 from genescale.events.failpoint import hit
 from genescale.events.failure import crashed, failure_of
@@ -346,28 +347,17 @@ class Runner(Generic[DepsT]):
         attempts: int,
         parked: loop_data.RecordParked | None = None,
     ) -> NewRecord:
-        """The dead letter of a record: the same record and group give the same id, so that a second one is seen."""
         self.counts.dead_lettered += 1
-        group = self._subscription.group
-        data = loop_data.RecordDeadlettered(
-            record=loop_data.RecordCopy.of(record),
-            failure=failure,
+        return letter_record(
+            record,
+            failure,
             attempts=attempts,
-            group=group,
+            group=self._subscription.group,
             consumer_version=self._version,
+            wall_ms=self._clock.wall_ms(),
             first_failure=parked.first_failure if parked else None,
             first_failed_ms=parked.since_ms if parked else None,
         )
-        identity = envelope.derive_id(group, str(record.position))
-        event = new_event(
-            data,
-            id=identity,
-            source=_SOURCE,
-            time=rfc3339(self._clock.wall_ms()),
-            subject=identity,
-            extensions={"partitionkey": (record.key or identity.encode()).decode("utf-8", "backslashreplace")},
-        )
-        return envelope.to_record(event, DEAD_LETTERS)
 
     # ---- retries ----
 

@@ -32,11 +32,14 @@ RESULTS = "genetic-data-annotated"
 DEAD_LETTERS = "genetic-dead-letter"
 LOOP_STATE = "genescale-loop-state"
 
+# A copy of a record carries its bytes as base64, a third larger, and the story beside it.
+_COPIES_BYTES_MAX = 2 * 1_048_576
+
 TOPICS: tuple[TopicSpec, ...] = (
     *(TopicSpec(name=lane.topic) for lane in LANES),
     TopicSpec(name=RESULTS, retention_s=14 * _DAY_S),
-    TopicSpec(name=DEAD_LETTERS, retention_s=90 * _DAY_S),
-    TopicSpec(name=LOOP_STATE, retention_s=None, cleanup="compact"),
+    TopicSpec(name=DEAD_LETTERS, retention_s=90 * _DAY_S, record_bytes_max=_COPIES_BYTES_MAX),
+    TopicSpec(name=LOOP_STATE, retention_s=None, cleanup="compact", record_bytes_max=_COPIES_BYTES_MAX),
     TopicSpec(name="usage-events", retention_s=14 * _DAY_S),
     TopicSpec(name="live-events", retention_s=3600, power_safe=False),
     TopicSpec(name="scaling-events", retention_s=14 * _DAY_S),
