@@ -10,10 +10,13 @@ import os
 import sys
 import textwrap
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from genescale import __version__
 from genescale.errors import CannotStart, GenescaleError, Unsupported
+
+if TYPE_CHECKING:
+    from cyclopts import App
 
 FAILED = 1
 CANNOT_RUN = 2
@@ -56,6 +59,8 @@ def main(words: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error.__cause__, ModuleNotFoundError):  # so does cyclopts tell what a command could not import
+            error = error.__cause__
         print(_explain(given, error), file=sys.stderr)
         return CANNOT_RUN if _could_not_run(error) else FAILED
 
@@ -92,18 +97,25 @@ def _run_role(name: str) -> int:
     return wiring.run_role(name, config.load(os.environ))
 
 
-def _dispatch(words: list[str]) -> int:
-    from cyclopts import App, CycloptsError  # noqa: PLC0415
+def command_line() -> "App":
+    """All commands as one cyclopts App, each still a promise: its module is imported when it is asked for."""
+    from cyclopts import App  # noqa: PLC0415
 
     app = App(name="genescale", version=__version__, help_formatter="plain", suppress_keyboard_interrupt=False)
     for command in COMMANDS:
         app.command(command.target, name=command.name, help=command.summary)
+    return app
+
+
+def _dispatch(words: list[str]) -> int:
+    from cyclopts import CycloptsError  # noqa: PLC0415
+
     if words[0] not in {command.name for command in COMMANDS}:
         names = ", ".join(command.name for command in COMMANDS)
         print(f"genescale: there is no command {words[0]!r}; there are: {names}", file=sys.stderr)
         return CANNOT_RUN
     try:
-        outcome = app(words, exit_on_error=False, print_error=False, result_action="return_value")
+        outcome = command_line()(words, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         reason = " ".join(str(error).split())
         print(f"genescale {words[0]}: {reason} (genescale {words[0]} --help)", file=sys.stderr)
