@@ -18,6 +18,7 @@ import pytest
 from genescale.clock import SystemClock
 from genescale.errors import DiskFull, LogBroken
 from genescale.store.by_reference import from_document
+from genescale.store.folder import FolderBlobs
 from genescale.store.object_port import ObjectReference, Objects, ObjectsNotWritable
 from genescale.store.objects import GRACE_MIN_S, open_objects
 from support.small_disk import make_read_only, small_disk
@@ -64,6 +65,17 @@ def test_a_full_disk_refuses_loses_nothing_and_recovers(tmp_path: Path) -> None:
         assert objects.get(first) == bytes(500_000)
         assert [line.name for line in objects.list()] == [first.name]
         objects.put(random.Random(2).randbytes(300_000))  # what did not fit left no rest
+
+
+def test_a_full_temporary_folder_stops_a_large_upload_to_a_cloud(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_disk(tmp_path / "disk", 1_000_000) as disk:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk))
+        objects = open_objects("memory://", SystemClock())
+        with pytest.raises(DiskFull, match="disk"):
+            objects.put(bytes(1_000_000) for _ in range(12))
+        assert list(objects.list()) == []
 
 
 def test_a_read_only_disk_is_named_and_reading_goes_on(tmp_path: Path) -> None:
@@ -132,6 +144,32 @@ def test_a_collector_never_takes_what_is_put_again(tmp_path: Path) -> None:
         stop.set()
         collector.join()
     assert sum(removed) > 0
+
+
+@pytest.mark.parametrize("again", [b"same size", b"other ones"])
+def test_a_put_between_the_look_and_the_removal_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bytes
+) -> None:
+    objects = opened(tmp_path)
+    reference = objects.put(again)
+    path_of(tmp_path, reference).write_bytes(b"same size")  # the other content finds a wrong size and writes anew
+    os.utime(path_of(tmp_path, reference), (1_000, 1_000))
+    writer = threading.Thread(target=objects.put, args=(again,))
+    head = FolderBlobs.head
+
+    def head_and_then_a_put(self: FolderBlobs, path: str) -> tuple[int, int] | None:
+        found = head(self, path)
+        if threading.current_thread() is not writer:
+            writer.start()
+            writer.join(0.2)  # time enough for the whole put, if nothing held it back
+        return found
+
+    monkeypatch.setattr(FolderBlobs, "head", head_and_then_a_put)
+    path = str(path_of(tmp_path, reference).relative_to(tmp_path))
+    FolderBlobs(tmp_path).delete_if_older(path, 2_000_000)
+    monkeypatch.undo()
+    writer.join()
+    assert objects.get(reference) == again
 
 
 def test_the_rest_of_a_dead_writer_is_swept_away(tmp_path: Path) -> None:

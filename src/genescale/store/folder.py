@@ -24,7 +24,7 @@ class FolderBlobs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        with _translated(folder):
+        with os_errors(folder):
             self._make_folder(folder / STAGING)
             # Held for an instant by whoever makes a blob young (shared) or removes an old one (exclusive).
             (folder / "lock").touch()
@@ -32,11 +32,11 @@ class FolderBlobs:
     @contextmanager
     def staging(self) -> Generator[IO[bytes]]:
         """See `Blobs`."""
-        with _translated(self._folder):
+        with os_errors(self._folder):
             # Not deleted by itself when it is closed: a published file has another name by then.
             staged = tempfile.NamedTemporaryFile(dir=self._folder / STAGING, delete=False)  # noqa: SIM115
         try:
-            with staged, _translated(self._folder):
+            with staged, os_errors(self._folder):
                 yield staged
         finally:
             Path(staged.name).unlink(missing_ok=True)
@@ -44,7 +44,7 @@ class FolderBlobs:
     def publish(self, staged: IO[bytes], path: str, size: int, content_type: str) -> None:  # noqa: ARG002
         """See `Blobs`. A file system keeps no content type; the reference does."""
         target = self._folder / path
-        with _translated(self._folder):
+        with os_errors(self._folder):
             staged.flush()
             _sync(staged.fileno())
             self._make_folder(target.parent)
@@ -55,7 +55,7 @@ class FolderBlobs:
     def read(self, path: str, start: int, length: int) -> bytes:
         """See `Blobs`."""
         try:
-            with _translated(self._folder), (self._folder / path).open("rb") as file:
+            with os_errors(self._folder), (self._folder / path).open("rb") as file:
                 file.seek(start)
                 return file.read(length)
         except FileNotFoundError as error:
@@ -71,7 +71,7 @@ class FolderBlobs:
 
     def refresh(self, path: str, young_since_ms: int) -> bool:  # noqa: ARG002 - a file can always be made young
         """See `Blobs`."""
-        with self._locked(fcntl.LOCK_SH), _translated(self._folder):
+        with self._locked(fcntl.LOCK_SH), os_errors(self._folder):
             try:
                 os.utime(self._folder / path)
             except FileNotFoundError:
@@ -82,7 +82,7 @@ class FolderBlobs:
 
     def delete_if_older(self, path: str, modified_before_ms: int) -> bool:
         """See `Blobs`."""
-        with self._locked(fcntl.LOCK_EX), _translated(self._folder):
+        with self._locked(fcntl.LOCK_EX), os_errors(self._folder):
             found = self.head(path)
             if found is None or found[1] >= modified_before_ms:
                 return False
@@ -124,7 +124,8 @@ class FolderBlobs:
 
 
 @contextmanager
-def _translated(folder: Path) -> Generator[None]:
+def os_errors(folder: Path) -> Generator[None]:
+    """Say what an error of the operating system means for objects in this folder."""
     try:
         yield
     except FileNotFoundError:

@@ -9,7 +9,7 @@ import hashlib
 import re
 import tempfile
 from collections.abc import Container, Generator, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import unquote, urlsplit
@@ -20,7 +20,7 @@ from obstore import exceptions
 from obstore.store import AzureStore, MemoryStore, S3Store
 
 from genescale.clock import Clock
-from genescale.store.folder import FolderBlobs
+from genescale.store.folder import FolderBlobs, os_errors
 from genescale.store.object_port import (
     NAME_PATTERN,
     Blobs,
@@ -268,10 +268,11 @@ class CloudBlobs:
         self._store = store
         self._url = url
 
-    def staging(self) -> AbstractContextManager[IO[bytes]]:
+    @contextmanager
+    def staging(self) -> Generator[IO[bytes]]:
         """See `Blobs`. Small content stays in memory, large content goes to the system's temporary folder."""
-        staged = tempfile.SpooledTemporaryFile(max_size=PART_BYTES)  # noqa: SIM115 - the caller's `with` closes it
-        return cast("AbstractContextManager[IO[bytes]]", staged)
+        with os_errors(Path(tempfile.gettempdir())), tempfile.SpooledTemporaryFile(max_size=PART_BYTES) as staged:
+            yield cast("IO[bytes]", staged)
 
     def publish(self, staged: IO[bytes], path: str, size: int, content_type: str) -> None:
         """See `Blobs`. Parts of a broken upload stay invisible; the service drops them after some days."""
