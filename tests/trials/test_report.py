@@ -76,8 +76,8 @@ def test_the_table_shows_what_was_missed_and_why_a_row_is_absent():
 
 
 def call(monkeypatch, words, outcome):
-    def run(*arguments):
-        call.arguments = arguments
+    def run(seed, *arguments, **options):
+        call.seed, call.options = seed, options
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -117,5 +117,6 @@ def test_the_exit_status_tells_the_truth(capsys, monkeypatch, words, outcome, st
 
 def test_verify_hands_its_options_over(capsys, monkeypatch):
     call(monkeypatch, "verify delivery --seed 3 --events 10 --faults 2 --seconds 60 --kafka --json", example())
-    assert call.arguments[:5] == (3, 10, 2, 60.0, True)
+    del call.options["clock"]
+    assert (call.seed, call.options) == (3, {"events": 10, "faults": 2, "seconds": 60.0, "kafka": True})
     assert json.loads(capsys.readouterr().out)["seed"] == 7

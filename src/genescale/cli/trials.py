@@ -78,7 +78,10 @@ def verify(
     run = _area("verify", VERIFY_AREAS, area)
     if run is None:
         return 2
-    return _show(lambda: run(seed, events, faults, seconds, kafka, SystemClock()), json, strict)
+    clock = SystemClock()
+    return _show(
+        lambda: run(seed, events=events, faults=faults, seconds=seconds, kafka=kafka, clock=clock), json, strict
+    )
 
 
 def _area(command: str, areas: Mapping[str, str], area: str) -> Callable[..., Report] | None:

@@ -42,6 +42,7 @@ class Final(NamedTuple):
     """One final record of the result topic, in log order. `content` None: a failure with a reason."""
 
     position: Position
+    event_id: str
     answer: Answer
     content: str | None
 
@@ -199,14 +200,15 @@ def _nonmonotonic(sightings: Iterable[Sighting]) -> list[str]:
 
 
 def _inconsistent(history: History) -> list[str]:
-    """One place in the log, two contents: somebody saw or was promised what is not there any more."""
-    holds = {one.position: one.event_id for one in history.requests}
+    """One place in the log, two contents or none: somebody saw or was promised what is not there any more."""
+    records: list[Request | Final] = [*history.requests, *history.finals]
+    holds = {one.position: one.event_id for one in records}
     wrong: list[str] = []
     for event_id, position in history.acked:
         if holds.get(position, event_id) != event_id:
             wrong.append(f"{position} was acked for {event_id} and holds {holds[position]}")
     for reader, position, event_id in history.sightings:
-        held = holds.setdefault(position, event_id)
+        held = holds.get(position, "nothing")
         if held != event_id:
             wrong.append(f"{reader} saw {event_id} at {position}, which holds {held}")
     return wrong

@@ -287,6 +287,15 @@ class LossyOperations:
             self.names.append(NameChange("mkdir", real))
             return 0
 
+    def mknod(self, path: str, mode: int, dev: int) -> int:
+        """libfuse: mknod. Named pipes live in the kernel; here they are only names."""
+        with self.mutex:
+            real = self._real(path)
+            self._no_space_left()
+            os.mknod(real, mode, dev)
+            self.names.append(NameChange("create", real))
+            return 0
+
     def rmdir(self, path: str) -> int:
         """libfuse: rmdir."""
         with self.mutex:
@@ -306,7 +315,7 @@ class LossyOperations:
         """libfuse: rename, replacing what was there."""
         with self.mutex:
             source, target = self._real(old), self._real(new)
-            kept = self._bury(target) if target.is_file() else None
+            kept = self._bury(target) if target.exists() and not target.is_dir() else None
             source.rename(target)
             self.names.append(NameChange("rename", target, old=source, kept=kept))
             return 0
@@ -509,6 +518,7 @@ class LossyFolder:
         self._mount()
 
     def _mount(self) -> None:
+        self._felt: dict[str, int] = {}
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-m", "genescale.trials.lossyfs", str(self.backing), str(self.path)]
         with theirs:
@@ -552,6 +562,13 @@ class LossyFolder:
     def counts(self) -> dict[str, int]:
         """How often each thing has happened since the mount, and what is un-synced now."""
         return self._order("counts")
+
+    def felt(self, count: str) -> int:
+        """How often `count` of `counts` has happened since this was last asked, or since the mount."""
+        now = self.counts()[count]
+        new = now - self._felt.get(count, 0)
+        self._felt[count] = now
+        return new
 
     def flip_bit(self, name: str, offset: int, bit: int) -> None:
         """Damage at rest: flip one bit of a file that nobody has open."""
