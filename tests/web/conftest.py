@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
 from support.require import missing, require
+from support.up import Up
 
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "src/genescale/static"
@@ -81,6 +82,27 @@ class Watched:
         self.requests.append(request.url)
         if not request.url.startswith(self.origin):
             self.problems.append(f"foreign origin: {request.url}")
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Iterator[Up]:
+    """The real thing: `genescale up` on a free port."""
+    require("src/genescale/static", (STATIC / "index.html").exists(), "uv sync --reinstall-package genescale")
+    up = Up(tmp_path / "data")
+    try:
+        yield up.wait_until_it_answers()
+    finally:
+        up.close()
+
+
+@pytest.fixture
+def watched_platform(browser: Browser, platform: Up) -> Iterator[Watched]:
+    """A page on the real platform."""
+    context = browser.new_context()
+    watched = Watched(context.new_page(), f"{platform.url}/")
+    yield watched
+    context.close()
+    assert watched.problems == []
 
 
 @pytest.fixture

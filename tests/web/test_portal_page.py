@@ -1,5 +1,7 @@
 """The portal's first page in a real browser. What is looked for is what people see: roles and names, no class names."""
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,7 @@ def test_it_shows_what_runs_and_says_what_does_not(watched: Any):
     expect(gateway).to_contain_text("running")
     expect(gateway).to_contain_text("process 40213")
     results = page.get_by_role("table", name="Event log").get_by_role("row", name="genescale-results")
-    expect(results).to_contain_text("24 partitions")
+    expect(results.get_by_role("cell").first).to_have_text("24")
     expect(page.get_by_role("table", name="Consumer groups").get_by_role("row", name="annotate")).to_be_visible()
     panels = page.get_by_role("region", name="Not there yet").get_by_role("listitem")
     assert [panel.get_by_role("heading").text_content() for panel in panels.all()] == [
@@ -94,11 +96,9 @@ def test_a_hidden_tab_asks_nothing_and_a_shown_one_asks_at_once(watched: Any):
     page.wait_for_load_state("networkidle")
     asked = len(watched.requests)
 
-    page.wait_for_timeout(
-        2500
-    )  # longer than the pause between two questions; "nothing came" is no state to wait for
+    page.wait_for_timeout(2500)  # longer than the pause between two questions; "nothing came" is no state to wait for
     assert len(watched.requests) == asked
-    with page.expect_request("**/api/v1/platform", timeout=1000):
+    with page.expect_request("**/api/v1/platform"):
         page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
 
 
@@ -141,3 +141,17 @@ def test_the_keyboard_reaches_everything(watched: Any):
     for name in ["health", "ready", "metrics", "this page as JSON"]:
         page.keyboard.press("Tab")
         expect(page.get_by_role("link", name=name)).to_be_focused()
+
+
+def test_a_real_platform_shows_its_roles_and_their_restarts(watched_platform: Any, platform: Any):
+    page = open_page(watched_platform)
+    expect(page.get_by_role("banner")).to_contain_text("Live")
+    keeper = page.get_by_role("table", name="Roles").get_by_role("row", name="keeper")
+    expect(keeper).to_contain_text("running")
+    expect(keeper.get_by_role("cell").last).to_have_text("0")
+    expect(page.get_by_role("table", name="Event log").get_by_role("row", name="genetic-data-raw")).to_be_visible()
+    assert axe_violations(page) == []
+
+    os.kill(platform.role("keeper")["pid"], signal.SIGKILL)
+    expect(keeper.get_by_role("cell").last).to_have_text("1", timeout=20_000)
+    expect(keeper).to_contain_text("running", timeout=20_000)

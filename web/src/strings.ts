@@ -34,8 +34,8 @@ export const strings = {
   logKinds: { sqlite: "SQLite files", kafka: "Apache Kafka", memory: "Memory only, gone when the platform stops" },
   topic: "Topic",
   records: "Records",
-  topicFacts: (partitions: number, powerSafe: boolean) =>
-    `${partitions} ${partitions === 1 ? "partition" : "partitions"} · survives ${powerSafe ? "a power cut" : "a crash, not a power cut"}`,
+  partitions: "Partitions",
+  notPowerSafe: "survives a crash, not a power cut",
   groups: "Consumer groups",
   groupsHint: "Lag is the number of records that a group has not finished yet.",
   group: "Group",
