@@ -1,6 +1,8 @@
 """What only a server can suffer: it goes away, refuses us, or cancels one of two transactions that meet."""
 
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -86,3 +88,25 @@ def test_a_database_that_is_not_there_is_named(dsn: str) -> None:
     nowhere = psycopg.conninfo.make_conninfo(dsn, dbname="nowhere")
     with pytest.raises(TablesUnavailable, match="nowhere"):
         open_postgres_tables(nowhere, [ON_CALL], SystemClock())
+
+
+def test_a_password_beside_the_address_is_used(dsn: str) -> None:
+    role = f"role_{time.time_ns()}"
+    with psycopg.connect(dsn, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'correct'".encode())
+        found = admin.execute("SHOW hba_file").fetchone()
+        assert found is not None
+        rules = Path(found[0])
+        rules.write_text(f"local all {role} scram-sha-256\nhost all {role} all scram-sha-256\n{rules.read_text()}")
+        loaded = admin.execute("SELECT pg_conf_load_time()").fetchone()
+        admin.execute("SELECT pg_reload_conf()")
+        while admin.execute("SELECT pg_conf_load_time()").fetchone() == loaded:  # the server reads it a moment later
+            time.sleep(0.01)
+        schema = admin.execute("SELECT current_schema()").fetchone()
+        assert schema is not None
+        admin.execute(f"GRANT ALL ON SCHEMA {schema[0]} TO {role}".encode())
+    address = psycopg.conninfo.make_conninfo(dsn, user=role)
+    open_postgres_tables(address, [ON_CALL], SystemClock(), password="correct").close()
+    with pytest.raises(TablesUnavailable, match="password") as raised:
+        open_postgres_tables(address, [ON_CALL], SystemClock(), password="wrong")
+    assert "wrong" not in str(raised.value)

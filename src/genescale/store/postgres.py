@@ -55,22 +55,32 @@ DIALECT = Dialect(
 
 
 def open_postgres_tables(
-    dsn: str, declared: Sequence[Table], clock: Clock, *, busy_s: float = 30.0, seed: int | None = None
+    dsn: str,
+    declared: Sequence[Table],
+    clock: Clock,
+    *,
+    password: str = "",
+    busy_s: float = 30.0,
+    seed: int | None = None,
 ) -> Tables:
     """Connect, and bring the database to what is declared.
 
     `dsn` is what libpq takes (`postgresql://user@host/name?...`); tables go to the first schema of its search path.
-    `busy_s` bounds connecting, and waiting for a lock. `seed` fixes the jitter of repetitions.
+    `password` keeps it out of the address, which gets printed. `busy_s` bounds connecting, and waiting for a lock.
+    `seed` fixes the jitter of repetitions.
     """
     check_declarations(declared)
-    return PostgresTables(dsn, declared, clock, busy_s, seed)
+    return PostgresTables(dsn, declared, clock, password=password, busy_s=busy_s, seed=seed)
 
 
 class PostgresTables:
     """`tables.Tables` in PostgreSQL. Made by `open_postgres_tables`."""
 
-    def __init__(self, dsn: str, declared: Sequence[Table], clock: Clock, busy_s: float, seed: int | None) -> None:
+    def __init__(
+        self, dsn: str, declared: Sequence[Table], clock: Clock, *, password: str, busy_s: float, seed: int | None
+    ) -> None:
         self._dsn = dsn
+        self._password = password
         self._clock = clock
         self._busy_s = busy_s
         self._dice = random.Random(seed)  # noqa: S311 - spreads waiting writers, guards nothing
@@ -153,7 +163,10 @@ class PostgresTables:
     def _connect(self) -> Connection:
         with _translated():
             connection = psycopg.connect(
-                self._dsn, connect_timeout=max(2, int(self._busy_s)), application_name="genescale"
+                self._dsn,
+                password=self._password or None,  # None leaves the choice to the address and libpq
+                connect_timeout=max(2, int(self._busy_s)),
+                application_name="genescale",
             )
         try:
             _assert_server(connection)
