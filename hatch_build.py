@@ -143,7 +143,7 @@ def build_kernel(root: Path, kernel: Path) -> Path:
     stamp = root / compiled.with_name(f"{STAMP}.{compiled.name}")
     header = Path(sysconfig.get_paths()["include"], "Python.h")
     tools = [f"{name} {package_version(name)}" for name in ("cython", "ziglang")]
-    fingerprint = hashed(root, [kernel], *compiler(), *linker(), *tools, str(header))
+    fingerprint = hashed(root, [kernel], *compiler(), *linker(), *tools)
     if (root / compiled).exists() and read(stamp) == fingerprint:
         return compiled
     (root / compiled).unlink(missing_ok=True)  # from here on, better the plain file than machine code of an older one
