@@ -123,12 +123,18 @@ def test_a_name_that_no_log_takes_is_refused(name: str) -> None:
 
 
 def test_the_group_says_that_it_is_a_replay() -> None:
-    assert group_name("june") == group_name("replay-june") == "replay-june"
+    assert group_name("june") == group_name("replay-june") == group_name("redeliver-june") == "replay-june"
+    assert group_name("june", deliver=True) == group_name("replay-june", deliver=True) == "redeliver-june"
+
+
+def test_a_working_group_cannot_be_taken_for_a_replay(world: World) -> None:
+    with pytest.raises(Permanent, match="is no replay group"):
+        as_replay(world.subscription(), "vep-service-group")
 
 
 def test_replay_has_no_side_effects(world: World) -> None:
-    prepare(world.log, from_event(world.log, [LANE], "june", "e2"))
-    world.run(as_replay(world.subscription(), "june"))
+    prepare(world.log, from_event(world.log, [LANE], "replay-june", "e2"))
+    world.run(as_replay(world.subscription(), "replay-june"))
     assert {event.id for event in world.seen} == {"e2", "e3", "e4", "e5"}
     assert {event.extensions["replay"] for event in world.seen} == {"replay-june"}
     assert world.pushed == []
@@ -138,8 +144,8 @@ def test_replay_has_no_side_effects(world: World) -> None:
 
 
 def test_a_record_that_the_replay_cannot_handle_is_still_seen(world: World) -> None:
-    prepare(world.log, from_start(world.log, [LANE], "june"))
-    world.run(as_replay(world.subscription(), "june"))
+    prepare(world.log, from_start(world.log, [LANE], "replay-june"))
+    world.run(as_replay(world.subscription(), "replay-june"))
     assert len(world.ids(DEAD_LETTERS)) == 1
 
 
@@ -148,14 +154,14 @@ def test_deliver_lets_the_effects_out_and_their_ids_are_the_old_ones(world: Worl
     before = world.ids(RESULTS)
     world.seen.clear()
     world.pushed.clear()
-    prepare(world.log, from_start(world.log, [LANE], "june"))
-    world.run(as_replay(world.subscription(), "june", deliver=True))
+    prepare(world.log, from_start(world.log, [LANE], "redeliver-june"))
+    world.run(as_replay(world.subscription(), "redeliver-june"))
     assert set(world.pushed) == {f"e{index}" for index in range(6)}
     assert sorted(world.ids(RESULTS)) == sorted(before * 2)
 
 
 def test_a_group_at_work_is_not_moved(world: World) -> None:
-    plan = from_start(world.log, [LANE], "june")
+    plan = from_start(world.log, [LANE], "replay-june")
     consumer = world.log.consumer(plan.group, [LANE])
     consumer.poll(1, 0.1)
     with pytest.raises(Permanent):

@@ -1,15 +1,16 @@
 """Replay: handling a stretch of the log once more, in a group of its own, without telling the world.
 
 A replay is a consumer group whose name begins with `replay-`. `prepare` sets its positions and needs no worker;
-`as_replay` turns a role's subscription into one that works for that group. By default a replay has no side effects:
+`as_replay` turns a role's subscription into one that works for that group. A replay has no side effects:
 
 * every event carries the extension `replay` with the group's name, and whatever a handler is given for the outside
   world (a push, a charge, a table that is not its own) must do nothing for such an event: `is_replay(event)` asks;
 * what the handler returns is thrown away, answers to failures too. A replay that cannot handle a record still writes
   a dead letter, under its own group, so that a failure is seen.
 
-With `deliver=True` events are not marked and outputs are appended like on the first day. Because their ids derive from
-the ids of the events, outputs that were visible before stay the only visible ones.
+Whoever wants the effects asks for them by name: in a group whose name begins with `redeliver-` events are not marked
+and outputs are appended like on the first day. Because their ids derive from the ids of the events, outputs that were
+visible before stay the only visible ones. The name says it and nothing else does, so that no process can disagree.
 """
 
 import re
@@ -30,6 +31,7 @@ DepsT = TypeVar("DepsT")
 
 EXTENSION = "replay"
 PREFIX = "replay-"
+DELIVER_PREFIX = "redeliver-"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,200}\Z")
 
 
@@ -46,11 +48,11 @@ class Plan(NamedTuple):
         return sum(max(0, self.ends[seat] - position) for seat, position in self.positions.items())
 
 
-def group_name(name: str) -> str:
-    """The group of a replay: the name with `replay-` in front. Raises `Permanent` for a name that no log takes."""
+def group_name(name: str, *, deliver: bool = False) -> str:
+    """The group of a replay. Raises `Permanent` for a name that no log takes."""
     if not _NAME.match(name):
         raise Permanent(f"{name!r} cannot name a replay: letters, digits, dot, dash and underscore only")
-    return name if name.startswith(PREFIX) else PREFIX + name
+    return (DELIVER_PREFIX if deliver else PREFIX) + name.removeprefix(PREFIX).removeprefix(DELIVER_PREFIX)
 
 
 # ---- from where ----
@@ -59,7 +61,7 @@ def group_name(name: str) -> str:
 def from_start(log: EventLog, topics: Sequence[str], group: str) -> Plan:
     """Everything that is still there."""
     firsts = {TopicPartition(topic, n): bounds.first for topic in topics for n, bounds in log.bounds(topic).items()}
-    return Plan(group_name(group), firsts, ends_of(log, topics))
+    return Plan(group, firsts, ends_of(log, topics))
 
 
 def from_time(log: EventLog, topics: Sequence[str], group: str, timestamp_ms: int) -> Plan:
@@ -69,7 +71,7 @@ def from_time(log: EventLog, topics: Sequence[str], group: str, timestamp_ms: in
         for topic in topics
         for number, offset in log.offsets_at(topic, timestamp_ms).items()
     }
-    return Plan(group_name(group), positions, ends_of(log, topics))
+    return Plan(group, positions, ends_of(log, topics))
 
 
 def from_offset(log: EventLog, group: str, position: Position) -> Plan:
@@ -85,7 +87,7 @@ def from_offset(log: EventLog, group: str, position: Position) -> Plan:
         )
     ends = ends_of(log, [position.topic])
     seat = TopicPartition(position.topic, position.partition)
-    return Plan(group_name(group), {**ends, seat: position.offset}, ends)
+    return Plan(group, {**ends, seat: position.offset}, ends)
 
 
 def from_event(log: EventLog, topics: Sequence[str], group: str, event_id: str) -> Plan:
@@ -120,21 +122,22 @@ def prepare(log: EventLog, plan: Plan) -> None:
 # ---- in the loop ----
 
 
-def as_replay(subscription: Subscription[DepsT], group: str, *, deliver: bool = False) -> Subscription[DepsT]:
-    """The same role, working for a replay group. `deliver` lets its effects out."""
-    name = group_name(group)
-    if deliver:
-        return msgspec.structs.replace(subscription, group=name)
+def as_replay(subscription: Subscription[DepsT], group: str) -> Subscription[DepsT]:
+    """The same role, working for a replay group. Raises `Permanent` when the group is none."""
+    if group.startswith(DELIVER_PREFIX):
+        return msgspec.structs.replace(subscription, group=group)
+    if not group.startswith(PREFIX):
+        raise Permanent(f"{group!r} is no replay group; its name must begin with {PREFIX} or {DELIVER_PREFIX}")
 
     def handle(events: Sequence[Event], deps: DepsT) -> list[Event]:
-        subscription.handle([marked(event, name) for event in events], deps)
+        subscription.handle([marked(event, group) for event in events], deps)
         return []
 
     def failed(event: Event, failure: Failure, deps: DepsT) -> list[Event]:  # noqa: ARG001 - the shape of a handler
         return []
 
     return msgspec.structs.replace(
-        subscription, group=name, handle=handle, failed=failed, outputs=(), wake_when_drained=False
+        subscription, group=group, handle=handle, failed=failed, outputs=(), wake_when_drained=False
     )
 
 
