@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
@@ -92,13 +92,14 @@ def _open_kafka(settings: Settings, clock: Clock) -> EventLog:
     return KafkaLog(chosen, clock)
 
 
-def open_tables(settings: Settings, declared: list[Table], clock: Clock) -> Tables:
+def open_tables(settings: Settings, declared: Sequence[Table], clock: Clock) -> Tables:
     """The tables that the settings name."""
     url = settings.store.tables_url
     if url.startswith(("postgresql://", "postgres://")):
         with needs_extra("postgres", "store.tables_url"):
             from genescale.store.postgres import open_postgres_tables  # noqa: PLC0415
-        return open_postgres_tables(url, declared, clock)
+        password = settings.store.tables_password.reveal()
+        return open_postgres_tables(url, declared, clock, password=password)
     if url and not url.startswith("sqlite:///"):
         raise CannotStart("store.tables_url names no database that Genescale knows: sqlite:///PATH or postgresql://...")
     from genescale.store.sqlite import open_sqlite_tables  # noqa: PLC0415
@@ -423,13 +424,15 @@ def _watcher(directory: DataDirectory, announce: Callable[[], None], *, pretty: 
     def line(role: str, stream: local.Stream, text: str) -> None:
         ours = pretty or text.startswith('{"time":')
         if stream == "stderr" and ours:  # a line of our own form already, or a terminal that takes all forms
-            sys.stderr.write(text + "\n")
+            with contextlib.suppress(OSError):  # nobody reads any more; the roles work on, as they do without readers
+                sys.stderr.write(text + "\n")
         elif text.strip():
             _log.warning("a role printed something", process=role, stream=stream, line=text)
 
     def happened(role: str, what: str, facts: Mapping[str, object]) -> None:
         nonlocal announced
-        _log.info(what, **({"process": role} if role else {}), **facts)
+        tell = _log.warning if facts.keys() & {"ended_with", "reason"} or "cannot" in what else _log.info
+        tell(what, **({"process": role} if role else {}), **facts)
         if role == "gateway" and what == "running" and not announced:
             announced = True
             announce()

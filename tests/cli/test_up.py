@@ -10,6 +10,7 @@ import pytest
 
 from genescale.cluster import machine
 from genescale.store.data_directory import LAYOUT_FILE
+from support.small_disk import make_read_only, small_disk
 from support.up import DEADLINE_S, Up, alive, environment, wait_for
 
 
@@ -139,3 +140,27 @@ def test_one_role_alone_in_the_foreground(tmp_path):
         role.send_signal(signal.SIGINT)
         assert role.wait(DEADLINE_S) == 0
         assert "Traceback" not in role.stderr.read()
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_told_and_the_same_start_works_when_space_returns(tmp_path, start_up):
+    with small_disk(tmp_path / "disk", 32 * 1024 * 1024) as disk:
+        ballast = disk / "ballast"
+        ballast.write_bytes(b"x" * (os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize - 4096))
+        result = genescale("up", "--data", str(disk / "data"), "--port", "0")
+        assert result.returncode == 1
+        assert "no space left" in result.stderr
+        assert "Traceback" not in result.stderr
+        ballast.unlink()
+        again = start_up(disk / "data").wait_until_it_answers()
+        assert len(again.platform()["topics"]) > 10
+        assert again.stop(signal.SIGTERM) == 0
+
+
+@pytest.mark.slow
+def test_a_read_only_disk_is_told(tmp_path):
+    with small_disk(tmp_path / "disk", 1024 * 1024) as disk:
+        make_read_only(disk)
+        result = genescale("up", "--data", str(disk / "data"), "--port", "0")
+        assert result.returncode == 2
+        assert "the disk is read-only" in result.stderr
