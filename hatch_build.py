@@ -152,12 +152,13 @@ def build_kernel(root: Path, kernel: Path) -> Path:
         raise BuildError(f"{header} is missing (Debian has it in python3-dev). {hint}")
     with tempfile.TemporaryDirectory() as scratch:
         c_file, object_file, built = (Path(scratch, f"kernel.{suffix}") for suffix in ("c", "o", "so"))
+        no_cache = {"ZIG_GLOBAL_CACHE_DIR": scratch, "ZIG_LOCAL_CACHE_DIR": scratch}  # nothing in it is used twice
         for command in (
             ["-m", "cython", "-3", str(kernel), "-o", str(c_file)],
             [*compiler(), "-I", str(header.parent), "-c", str(c_file), "-o", str(object_file)],
             [*linker(), str(object_file), "-o", str(built)],
         ):
-            run([sys.executable, *command], cwd=root, what=kernel, way_out=hint)
+            run([sys.executable, *command], cwd=root, env=os.environ | no_cache, what=kernel, way_out=hint)
         check_that_it_loads(built, hint)
         arriving = (root / compiled).with_suffix(".arriving.so")
         shutil.copy(built, arriving)
@@ -187,7 +188,7 @@ def check_that_it_loads(built: Path, hint: str) -> None:
         raise BuildError(f"The compiled file does not load: {error}\n{hint}") from error
 
 
-def run(command: list[str], *, cwd: Path, what: object, way_out: str, env: dict[str, str] | None = None) -> None:
+def run(command: list[str], *, cwd: Path, env: dict[str, str], what: object, way_out: str) -> None:
     """Run quietly; on failure say what failed, show the end of its output, and name the way out."""
     try:
         done = subprocess.run(

@@ -1,5 +1,6 @@
 import shutil
 import subprocess
+import sys
 import sysconfig
 import threading
 from pathlib import Path
@@ -63,7 +64,7 @@ def test_a_failed_page_build_shows_the_end_of_its_output_and_the_way_out(hook: M
     script = "for line in range(60): print('line', line)\nraise SystemExit(3)"
 
     with pytest.raises(hook.BuildError) as caught:
-        hook.run(["python3", "-c", script], cwd=project, what="the web pages", way_out=hook.SKIP_HINT)
+        hook.run([sys.executable, "-c", script], cwd=project, env={}, what="the web pages", way_out=hook.SKIP_HINT)
     message = str(caught.value)
     assert "gave 3" in message
     assert "line 59" in message
