@@ -103,7 +103,7 @@ def command_line() -> "App":
 
     app = App(name="genescale", version=__version__, help_formatter="plain", suppress_keyboard_interrupt=False)
     for command in COMMANDS:
-        app.command(command.target, name=command.name, help=command.summary)
+        app.command(command.target, name=command.name)
     return app
 
 
