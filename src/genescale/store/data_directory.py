@@ -84,6 +84,11 @@ def open_directory(root: Path, clock: Clock, program: str) -> DataDirectory:
         directory = DataDirectory(root, layout)
         for folder in (directory.log, directory.objects, directory.runtime):
             folder.mkdir(exist_ok=True)
+        # A new folder that a power cut takes away takes with it what was fsynced inside. Also when it was there: the
+        # process that made it may not have come to this line yet.
+        _sync_folder(root)
+        with contextlib.suppress(PermissionError):  # not ours to read, so not made by us either
+            _sync_folder(root.parent)
         if os.statvfs(root).f_flag & os.ST_RDONLY:
             raise OSError(errno.EROFS, "read-only", str(root))
         if not os.access(root, os.W_OK):
