@@ -204,9 +204,7 @@ WRITER = """
 import sys, apsw
 connection = apsw.Connection(sys.argv[1])
 connection.set_busy_timeout(10_000)
-connection.execute("pragma journal_mode = wal")
 connection.execute(f"pragma synchronous = {sys.argv[2]}")
-connection.execute("create table if not exists rows (n integer primary key, x blob)")
 for n in range(int(sys.argv[3]), int(sys.argv[3]) + 100):
     connection.execute("insert into rows values (?, ?)", (n, bytes(1000)))
     print(n, flush=True)
@@ -217,6 +215,10 @@ sys.stdin.read()
 def acknowledged_rows(folder, synchronous, loss):
     """Two processes insert 100 rows each into one database; then the power goes. Returns (acknowledged, survivors)."""
     database = folder.path / "rows.db"
+    connection = apsw.Connection(str(database))
+    connection.execute(f"pragma synchronous = {synchronous}; pragma journal_mode = wal")
+    connection.execute("create table rows (n integer primary key, x blob)")
+    connection.close()
     writers = [
         subprocess.Popen(
             [sys.executable, "-c", WRITER, str(database), synchronous, first],

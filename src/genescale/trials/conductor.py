@@ -18,7 +18,7 @@ from genescale.events import failpoint
 from genescale.trials.crew import Crew, Post
 from genescale.trials.fault_plan import INPUTS, Fault
 from genescale.trials.lossyfs import LossyFolder
-from genescale.trials.roles import Part
+from genescale.trials.roles import Part, describe
 
 PRODUCERS = 2
 CONSUMERS = 3
@@ -32,7 +32,7 @@ _STRANGERS = (Post("consumer", CONSUMERS), Post("consumer", CONSUMERS + 1))  # t
 
 _TICK_S = 0.01
 _GAP_S = 0.05  # between two faults, so that each meets a working crew
-_STUCK_S = 60.0  # without progress for so long, the run is judged as it is
+_STUCK_S = 20.0  # without progress for so long, the run is judged as it is
 _JUMP_MS = 600_000
 
 
@@ -94,6 +94,7 @@ class Conductor:
         self._calm_down()
         self._board.put("allowed", self._workload.events)
         stuck = self._until(lambda: self._acked() >= self._workload.events, "the producers have not sent everything")
+        self.crew.posts -= {post for post in self.crew.posts if post.role == "producer"}
         self._board.put("producers_stop", 1)
         stuck += self._until(lambda: self._shown() >= self._workload.events, "not everything was shown")
         late = self.crew.end(20.0)
@@ -167,6 +168,8 @@ class Conductor:
                 latest, since_s = progress, self._clock.monotonic_s()
             elif self._clock.monotonic_s() - since_s > _STUCK_S:
                 self._say(f"stuck: {otherwise}")
+                self.crew.ask_where()
+                self.crew.run_once("stuck", describe)
                 return [f"{otherwise}: {progress[0]:,} acked and {progress[1]:,} shown of {self._workload.events:,}"]
         return []
 

@@ -6,6 +6,7 @@ instead of the 300 that starting Python and importing everything would.
 
 import contextlib
 import ctypes
+import faulthandler
 import gc
 import os
 import random
@@ -133,7 +134,7 @@ class Crew:
             self.deaths.by_poison += 1
         elif words:
             self.deaths.at_failpoint[failpoint.NAMES[words - 1]] += 1
-        elif not child.leaving:
+        elif not child.leaving and child.post in self.posts:
             self.deaths.by_themselves[child.post.role] += 1
             self._not_before[child.post] = self._clock.monotonic_s() + _RESTART_S
         self.deaths.missed += (name for name in failpoint.NAMES if board.of_slot(slot, name) > 0)
@@ -167,6 +168,11 @@ class Crew:
         self.kill_all()
         return late
 
+    def ask_where(self) -> None:
+        """Let every process write into its file where it stands, for whoever looks for a defect."""
+        for child in self.children.values():
+            os.kill(child.pid, signal.SIGUSR1)
+
     # ---- choosing ----
 
     def running(self, *wanted: str) -> list[Child]:
@@ -198,6 +204,7 @@ def _settle_in(words: Path) -> None:
     os.dup2(descriptor, 2)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
+    faulthandler.register(signal.SIGUSR1)
     die_with_parent()
     logs.configure("trial", "warning", "json")
 

@@ -149,10 +149,8 @@ class LossyOperations:
         self._ready = ready
         self._removed = 0
 
-    def init_with_config(self, _conn: Any, config: Any) -> None:
+    def init_with_config(self, _conn: object, _config: object) -> None:
         """The mount works from here on."""
-        if config is not None:  # libfuse 3 keeps these here; `MOUNT_OPTIONS` has them for libfuse 2
-            config.attr_timeout = config.entry_timeout = 3600.0
         self._ready.sendall(b'{"ready": true}\n')
 
     def _real(self, path: str) -> Path:
@@ -209,10 +207,12 @@ class LossyOperations:
         """libfuse: pwrite."""
         with self.mutex:
             self._real(path)
-            self._no_space_left()
+            size = os.fstat(fh).st_size
+            if offset + len(data) > size:  # what has its place on the disk can be written over
+                self._no_space_left()
             self.counts["writes"] += 1
             before = os.pread(fh, len(data), offset)
-            change = Change(offset, before, data, os.fstat(fh).st_size)
+            change = Change(offset, before, data, size)
             written = os.pwrite(fh, data, offset)
             self.handles[fh].changes.append(change)
             return written
@@ -436,7 +436,9 @@ def _undo_name(change: NameChange) -> None:
 
 # ---- the process ----
 
-MOUNT_OPTIONS: dict[str, Any] = {"attr_timeout": 3600, "entry_timeout": 3600, "ac_attr_timeout": 3600}
+# Nobody else changes the files, so the kernel may believe its cache. Without `kernel_cache` every open throws the
+# pages of the file away, also those of the WAL's shared memory, and one that cannot be written back just then is lost.
+MOUNT_OPTIONS: dict[str, Any] = {"attr_timeout": 3600, "entry_timeout": 3600, "kernel_cache": True}
 
 
 def _serve(operations: LossyOperations, mount: Path, control: socket.socket) -> None:
@@ -548,7 +550,7 @@ class LossyFolder:
         return lost
 
     def full(self, on: bool) -> None:
-        """While on, whatever writes or creates gets ENOSPC."""
+        """While on, whatever grows a file or makes a new one gets ENOSPC."""
         self._order("full", on=on)
 
     def fail_fsync(self, nth: int) -> None:

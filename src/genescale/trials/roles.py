@@ -10,6 +10,7 @@ They end by SIGTERM, or by a fault; a new process of the same role then goes on 
 
 import random
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -71,6 +72,17 @@ def create_topics(part: Part) -> None:
     """Before anybody else starts."""
     log = part.open_log()
     log.create_topics(TOPICS_USED)
+    log.close()
+
+
+def describe(part: Part) -> None:
+    """Who owns what, and who is behind: for the file of a run that does not come to rest."""
+    log = part.open_log()
+    for member in log.members(LANE.group):
+        sys.stdout.write(f"{member.member}: {sorted(seat.partition for seat in member.partitions)}\n")
+    for lag in log.lag(LANE.group):
+        if lag.lag:
+            sys.stdout.write(f"{lag}\n")
     log.close()
 
 
