@@ -178,6 +178,18 @@ def test_a_discard_needs_a_reason_and_ends_it(place: Place) -> None:
     assert len(place.records(LANE)) == 1
 
 
+def test_dlq_verbs_audited(place: Place) -> None:
+    one, two = place.dead(request()), place.dead(request())
+    deadletter.retry(place.log, one, place.clock, actor="ann", reason="mended")
+    deadletter.discard(place.log, two, place.clock, actor="bob", reason="a test")
+    trail = {letter.id: letter for letter in place.letters().values()}
+    for letter, actor, reason in ((one, "ann", "mended"), (two, "bob", "a test")):
+        settled = trail[letter.id].settled
+        assert settled is not None
+        assert (settled.actor, settled.reason) == (actor, reason)
+        assert trail[letter.id].settled_time
+
+
 def test_what_was_retried_is_not_discarded(place: Place) -> None:
     letter = place.dead(request())
     deadletter.retry(place.log, letter, place.clock, actor="ann")

@@ -16,7 +16,7 @@ from genescale.errors import InvalidEvent
 from genescale.events import schema_files
 from genescale.events.analysis_data import AnalysisRequest, AnalysisResult
 from genescale.events.catalogue import CATALOGUE, Catalogue, EventType, new_event
-from genescale.events.schema import asyncapi, json_schema
+from genescale.events.schema import EXTENSIONS, asyncapi, json_schema
 from support.require import require
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +26,11 @@ ENTRIES = pytest.mark.parametrize("entry", list(CATALOGUE), ids=lambda entry: en
 
 def test_what_is_committed_is_what_the_catalogue_says_and_nothing_breaks() -> None:
     assert schema_files.check(ROOT) == []
+
+
+def test_every_attribute_of_ours_is_on_the_reference_page() -> None:
+    page = (ROOT / schema_files.PAGE).read_text(encoding="utf-8")
+    assert [name for name in EXTENSIONS if f"`{name}`" not in page] == []
 
 
 def test_golden_corpus_loads() -> None:

@@ -28,6 +28,7 @@ from genescale.clock import Clock, rfc3339
 from genescale.errors import Fatal, Fenced, InvalidEvent, Permanent, Retryable
 from genescale.events import envelope, loop_data
 from genescale.events.catalogue import new_event
+from genescale.events.catalogue import CATALOGUE
 from genescale.events.crash_guard import CrashGuard
 from genescale.events.deadletter import letter_record
 from genescale.events.envelope import Event
@@ -233,7 +234,7 @@ class Runner(Generic[DepsT]):
         parked = len(self._parking) > 0
         for record in records:
             try:
-                event = envelope.from_record(record)
+                event = CATALOGUE.upcast(envelope.from_record(record))
             except InvalidEvent as error:
                 outcome.letters.append(self._letter(record, failure_of(error), attempts=0))
                 continue
@@ -382,7 +383,7 @@ class Runner(Generic[DepsT]):
             waiting.data, attempt=attempt, due_ms=self._clock.wall_ms() + int(delay_s * 1000)
         )
         self._append([self._state.parked_record(tried)], fence)
-        outcome, item = _Outcome(), _Work(record, envelope.from_record(record))
+        outcome, item = _Outcome(), _Work(record, CATALOGUE.upcast(envelope.from_record(record)))
         hit("mid_handling")
         self.counts.retried += 1
         try:
