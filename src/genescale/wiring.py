@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
@@ -100,8 +100,6 @@ def open_tables(settings: Settings, declared: Sequence[Table], clock: Clock) -> 
             from genescale.store.postgres import open_postgres_tables  # noqa: PLC0415
         password = settings.store.tables_password.reveal()
         return open_postgres_tables(url, declared, clock, password=password)
-    if url and not url.startswith("sqlite:///"):
-        raise CannotStart("store.tables_url names no database that Genescale knows: sqlite:///PATH or postgresql://...")
     from genescale.store.sqlite import open_sqlite_tables  # noqa: PLC0415
 
     directory = open_directory(settings.data.directory, clock, __version__)
@@ -185,14 +183,9 @@ def run_role(name: str, loaded: Loaded) -> int:
 
 def start_gateway(started: _Started) -> int:
     """The public door."""
-    import uvicorn  # noqa: PLC0415
-
     from genescale.gateway.app import Gateway  # noqa: PLC0415
     from genescale.gateway.pages import load_pages  # noqa: PLC0415
-    from genescale.gateway.platform import Remembered  # noqa: PLC0415
 
-    if find_spec("websockets") is None:  # uvicorn would refuse every socket as if its path did not exist
-        raise CannotStart("the package websockets is missing; install Genescale again")
     settings, clock = started.settings, started.clock
     listener = started.listener or machine.listen(settings.gateway.host, settings.gateway.port, "gateway.port")
     with contextlib.closing(open_log(settings, clock)) as log:
@@ -206,38 +199,50 @@ def start_gateway(started: _Started) -> int:
             log.topics()  # raises when the log cannot be reached
             return State(ok=True)
 
-        class Server(uvicorn.Server):
-            """uvicorn's, except that it drains before it ends, and that ending on a signal is a success."""
-
-            async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-                await super().startup(sockets)
-                if self.started:
-                    started.up()
-                    _log.info("serving", address=url_of(listener))
-
-            def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-                draining.set()
-                started.set_up(False)
-                self.force_exit = self.should_exit  # a second signal: now
-                self.should_exit = True
-
-        app = Gateway(pages=load_pages(STATIC), platform=Remembered(view.collect, clock), ready=ready)
-        config = uvicorn.Config(
-            app,
-            loop="uvloop",
-            http="httptools",
-            ws="websockets-sansio",
-            ws_per_message_deflate=False,  # costs a third of the throughput and 50 KB per connection
-            ws_max_size=1_048_576,
-            log_config=None,
-            log_level="warning",  # its six lines per start and stop tell nothing that ours do not
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=int(settings.loop.drain_deadline_s),
-        )
-        Server(config).run(sockets=[listener])
+        app = Gateway(pages=load_pages(STATIC), platform=platform.Remembered(view.collect, clock), ready=ready)
+        _serve(app, listener, started, draining)
     _log.info("stopped")
     return 0
+
+
+def _serve(
+    app: Callable[..., Awaitable[None]], listener: socket.socket, started: _Started, draining: threading.Event
+) -> None:
+    """Serve an ASGI application on a listening socket until a signal asks to stop; sets `draining` then."""
+    import uvicorn  # noqa: PLC0415
+
+    if find_spec("websockets") is None:  # uvicorn would refuse every socket as if its path did not exist
+        raise CannotStart("the package websockets is missing; install Genescale again")
+
+    class Server(uvicorn.Server):
+        """uvicorn's, except that it drains before it ends, and that ending on a signal is a success."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                started.up()
+                _log.info("serving", address=url_of(listener))
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+            draining.set()
+            started.set_up(False)
+            self.force_exit = self.should_exit  # a second signal: now
+            self.should_exit = True
+
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,  # costs a third of the throughput and 50 KB per connection
+        ws_max_size=1_048_576,
+        log_config=None,
+        log_level="warning",  # its six lines per start and stop tell nothing that ours do not
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(started.settings.loop.drain_deadline_s),
+    )
+    Server(config).run(sockets=[listener])
 
 
 def start_keeper(started: _Started) -> int:
@@ -353,9 +358,9 @@ def run_platform(loaded: Loaded, announce: Callable[[str], None]) -> int:
     settings, clock = loaded.settings, SystemClock()
     if settings.log.kind == "memory":
         raise CannotStart("log.kind = memory lives in one process, and `up` starts several; use sqlite or kafka")
+    directory = open_directory(settings.data.directory, clock, __version__)
     pretty = settings.logging.format == "pretty" or (settings.logging.format == "auto" and sys.stderr.isatty())
     logs.configure("up", settings.logging.level, "pretty" if pretty else "json")
-    directory = open_directory(settings.data.directory, clock, __version__)
     with hold(directory) as held:
         host, port = settings.gateway.host, settings.gateway.port
         with contextlib.closing(machine.listen(host, port, "gateway.port", "--port")) as listener:

@@ -9,7 +9,6 @@ import sys
 import pytest
 
 from genescale.cluster import machine
-from genescale.store.data_directory import LAYOUT_FILE
 from support.small_disk import make_read_only, small_disk
 from support.up import DEADLINE_S, Up, alive, environment, wait_for
 
@@ -114,18 +113,6 @@ def test_roles_die_with_a_killed_supervisor_and_the_next_up_starts(tmp_path, sta
     assert note["pid"] == first.process.pid
     assert second.role("gateway")["pid"] not in pids
     assert second.stop(signal.SIGTERM) == 0
-
-
-def test_data_of_a_newer_program_are_not_touched(tmp_path):
-    (tmp_path / LAYOUT_FILE).write_text(json.dumps({"format": 9, "created": "x", "program": "3.0.0"}))
-    result = genescale("up", "--data", str(tmp_path), "--port", "0")
-    assert (result.returncode, "Genescale 3.0.0" in result.stderr) == (2, True)
-    assert [entry.name for entry in tmp_path.iterdir()] == [LAYOUT_FILE]
-
-
-def test_a_memory_log_cannot_be_shared(tmp_path):
-    result = genescale("up", "--data", str(tmp_path), "--port", "0", GENESCALE_LOG_KIND="memory")
-    assert (result.returncode, "sqlite or kafka" in result.stderr) == (2, True)
 
 
 def test_one_role_alone_in_the_foreground(tmp_path):
