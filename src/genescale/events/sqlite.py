@@ -549,11 +549,11 @@ class SqliteConsumer:
             self._forget(outlook.lost)
             if self._on_lost:
                 self._on_lost(outlook.lost)
-        if outlook.step.release:
-            self._release(outlook.step.release)
-        if outlook.step.claim:
-            self._claim(outlook.step.claim)
-        if first or outlook.step.release:
+        if outlook.claimed:
+            self._begin(outlook.claimed)
+        if outlook.release:
+            self._release(outlook.release)
+        if first or outlook.release:
             self._log.nudge_group(group)
 
     def _look(self, now_s: float) -> groups.Outlook:
@@ -568,10 +568,8 @@ class SqliteConsumer:
         self._forget(seats)
         self._log.run_in_catalogue(lambda: groups.release(self._log.catalogue, self.membership, seats))
 
-    def _claim(self, seats: Sequence[TopicPartition]) -> None:
-        taken = self._log.run_in_catalogue(lambda: groups.claim(self._log.catalogue, self.membership, seats))
-        if not taken:
-            return
+    def _begin(self, taken: Mapping[TopicPartition, groups.Claimed]) -> None:
+        """Shut the former owners out of the outputs, then start to read where the group stands."""
         fence = Fence(self.membership.group, {seat: claimed.token for seat, claimed in taken.items()})
         for output in self._outputs:
             self._log.raise_fence(output, fence)
