@@ -16,7 +16,7 @@ from typing import Protocol
 from genescale.clock import Clock
 from genescale.events import failpoint
 from genescale.trials.crew import Crew, Post
-from genescale.trials.fault_plan import INPUTS, Fault
+from genescale.trials.fault_plan import INPUTS, PLANNED_SHARE, Fault
 from genescale.trials.lossyfs import LossyFolder
 from genescale.trials.roles import Part, describe
 
@@ -138,7 +138,7 @@ class Conductor:
         until_s = min(until_s, self._clock.monotonic_s() + 15.0)
         while self._waiting_to_happen() and self._shown() < self._workload.events:
             self._turn()
-            self._board.put("allowed", self._shown() + 200)  # a trickle, so that there is traffic to meet
+            self._board.put("allowed", self._shown() + 50)  # a trickle, so that there is traffic to meet
             if self._clock.monotonic_s() > until_s:
                 return
 
@@ -150,7 +150,7 @@ class Conductor:
     def _allowed(self) -> int:
         """The producers run a few faults ahead, no more: the faults must meet them all along."""
         ahead = self._next + 3
-        return self._plan[ahead].at if ahead < len(self._plan) else self._workload.events
+        return self._plan[ahead].at if ahead < len(self._plan) else int(self._workload.events * PLANNED_SHARE)
 
     def _acked(self) -> int:
         return sum(self._board.of_producer(number, "acked") for number in range(self._workload.producers))

@@ -43,6 +43,9 @@ KINDS: tuple[Kind, ...] = (
 )
 NAMED: Mapping[str, Kind] = {kind.name: kind for kind in KINDS}
 
+# The last events are kept for faults that are still waiting for their moment when all have been ordered.
+PLANNED_SHARE = 0.95
+
 # These are properties of an input: a producer carries them out by sending it.
 INPUTS = ("retryable", "permanent", "poison")
 
@@ -60,7 +63,7 @@ def make_plan(seed: str, events: int, faults: int, kinds: list[Kind]) -> list[Fa
     chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
     names = [name for name, share in shares(faults, kinds).items() for _ in range(share)]
     chance.shuffle(names)
-    step = events / max(1, len(names))
+    step = events * PLANNED_SHARE / max(1, len(names))
     return [Fault(int((n + chance.random()) * step), name, chance.getrandbits(32)) for n, name in enumerate(names)]
 
 

@@ -121,7 +121,7 @@ def produce(part: Part) -> None:
     book = part.journal(role)
     log = part.open_log()
     total = part.workload.count(me)
-    while not stop.is_set() and (done < total or not part.board.get("producers_stop")):
+    while not stop.is_set():
         if part.board.of_producer(me, "duplicates_sent") < part.board.of_producer(me, "duplicates_wanted") and done:
             first = chance.randrange(done)
             _send(part, log, stop, first, min(done, first + chance.randint(1, 20)))
@@ -129,6 +129,8 @@ def produce(part: Part) -> None:
         allowed = part.workload.share(me, part.board.get("allowed"))
         end = min(done + chance.randint(1, BATCH_MAX), allowed)
         if end <= done:
+            if done == total and part.board.get("producers_stop"):
+                break
             clock.wait(stop, 0.005)
             continue
         book.write("submitted", done, end)
