@@ -33,10 +33,12 @@ class Waiter:
     def _listen(self, folder: Path, name: str) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            path = folder / name
-            os.mkfifo(path, 0o600)
+            # Made and opened beside the folder and moved in whole: a pipe without a reader is taken for a dead one's.
+            new, path = folder.with_name(f".{name}"), folder / name
+            os.mkfifo(new, 0o600)
             # Opened for reading and writing, so that the pipe never reports end of file between two writers.
-            self._pipes.append(os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+            self._pipes.append(os.open(new, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+            new.rename(path)
             self._paths.append(path)
         except OSError as error:
             # A file system without pipes: the reader falls back to looking again after `FALLBACK_S`.

@@ -19,7 +19,7 @@ import apsw
 import msgspec
 
 from genescale.errors import Fenced, Permanent
-from genescale.events.assignment import Step, next_step
+from genescale.events.assignment import next_step
 from genescale.events.log import MemberInfo, TopicPartition, TopicSpec
 from genescale.events.sqlite_file import (
     APPLICATION_ID,
@@ -48,7 +48,8 @@ class Outlook(NamedTuple):
 
     epoch: int
     lost: tuple[TopicPartition, ...]
-    step: Step
+    release: tuple[TopicPartition, ...]
+    claimed: dict[TopicPartition, "Claimed"]
 
 
 class Claimed(NamedTuple):
@@ -121,7 +122,10 @@ def look(
     now_s: float,
     lease_s: float,
 ) -> Outlook:
-    """Join or stay, drop the dead, and see what to give up and what to claim."""
+    """Join or stay, drop the dead, see what to give up, and claim what is free.
+
+    All in one transaction: members that looked first and claimed later would all go for the same partitions.
+    """
     _drop_dead(db, me.group, now_s)
     joined = db.execute("SELECT 1 FROM member WHERE grp=? AND member=?", me[:2]).get
     if not joined:
@@ -154,7 +158,21 @@ def look(
         name: _TOPICS.decode(topics)
         for name, topics in db.execute("SELECT member, topics FROM member WHERE grp=?", (me.group,))
     }
-    return Outlook(epoch(db, me.group), tuple(lost), next_step(me.member, subscriptions, owners))
+    step = next_step(me.member, subscriptions, owners)
+    claimed = _claim(db, me, step.claim)
+    return Outlook(epoch(db, me.group), tuple(lost), step.release, claimed)
+
+
+def _claim(db: apsw.Connection, me: Membership, seats: Iterable[TopicPartition]) -> dict[TopicPartition, Claimed]:
+    """Take free partitions. The token grows with every owner."""
+    taken: dict[TopicPartition, Claimed] = {}
+    for seat in seats:
+        for row in db.execute(
+            "UPDATE seat SET owner=?, token=token+1 WHERE grp=? AND topic=? AND partition=? RETURNING token, position",
+            (me.member, me.group, *seat),
+        ):
+            taken[seat] = Claimed(*row)
+    return taken
 
 
 def is_quiet(db: apsw.Connection, group: str, seen_epoch: int, now_s: float) -> bool:
@@ -171,22 +189,6 @@ def release(db: apsw.Connection, me: Membership, seats: Iterable[TopicPartition]
         [(me.group, *seat, me.member) for seat in seats],
     )
     _bump(db, me.group)
-
-
-def claim(db: apsw.Connection, me: Membership, seats: Iterable[TopicPartition]) -> dict[TopicPartition, Claimed]:
-    """Take what is still free. The token grows with every owner."""
-    taken: dict[TopicPartition, Claimed] = {}
-    if not db.execute("SELECT 1 FROM member WHERE grp=? AND member=?", me[:2]).get:
-        return taken  # dropped between the look and the claim: join again first
-    for seat in seats:
-        row = db.execute(
-            "UPDATE seat SET owner=?, token=token+1 WHERE grp=? AND topic=? AND partition=? AND owner IS NULL"
-            " RETURNING token, position",
-            (me.member, me.group, *seat),
-        ).fetchone()
-        if row is not None:
-            taken[seat] = Claimed(*row)
-    return taken
 
 
 def leave(db: apsw.Connection, me: Membership) -> None:

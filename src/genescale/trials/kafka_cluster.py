@@ -46,6 +46,7 @@ from confluent_kafka.admin import (
 
 from genescale.clock import Clock, SystemClock
 from genescale.errors import GenescaleError
+from genescale.trials.scratch import cache_folder
 
 # Pinned: 4.4.0 is half published (a needed jar is missing), and a version range would pick it.
 KAFKA_VERSION = "4.3.1"
@@ -417,10 +418,7 @@ def _admin(settings: dict[str, str]) -> AdminClient:
 
 
 def _cache() -> Path:
-    base = os.environ.get("GENESCALE_CACHE")
-    if base is None:
-        base = str(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genescale")
-    return Path(base).absolute() / f"kafka-{KAFKA_VERSION}"
+    return cache_folder() / f"kafka-{KAFKA_VERSION}"
 
 
 def _library(cache: Path) -> Path:
