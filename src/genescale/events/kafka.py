@@ -136,11 +136,19 @@ _UNREACHABLE = frozenset(
 _RECOVERS = _UNREACHABLE | _GONE | _UNSETTLED | {KafkaError._MAX_POLL_EXCEEDED, KafkaError._PARTITION_EOF}  # noqa: SLF001
 
 
+class _Denied(Permanent):
+    """This user may not."""
+
+
+class _AlreadyThere(Permanent):
+    """Somebody else created the topic first."""
+
+
 # Read from the top; what is in no row and not retriable is permanent.
 _MEANINGS: tuple[tuple[frozenset[int], type[GenescaleError], str], ...] = (
     (_FATAL, Fatal, "this Kafka client cannot go on; a new process can"),
     (_GONE | _UNSETTLED, Fenced, "the partitions have moved or are moving: drop what is in hand and poll again"),
-    (_DENIED, Permanent, "Kafka refuses this user: grant the ACL, or correct the user name and password"),
+    (_DENIED, _Denied, "Kafka refuses this user: grant the ACL, or correct the user name and password"),
     (_UNKNOWN, UnknownTopic, "create the topic first"),
     (_TOO_LARGE, TooLarge, "store the payload as an object and send its reference"),
     (_UNREACHABLE, LogUnavailable, "are enough brokers up for min.insync.replicas?"),
@@ -381,7 +389,7 @@ class KafkaLog:
             try:
                 spec = spec_from_config(self.settings, name, counts[name], self._configs([name])[name])
                 limit = spec.record_bytes_max
-            except Permanent:  # a worker may write to a topic whose settings it may not read
+            except _Denied:  # a worker may write to a topic whose settings it may not read
                 limit = self.settings.record_bytes_max
             self._known[name] = _Topic(counts[name], limit)
         return {name: self._known[name] for name in names}
@@ -628,10 +636,6 @@ class KafkaLog:
         for seat, token in tokens.items():
             if self._owners.get((group, seat)) == token:
                 del self._owners[group, seat]
-
-
-class _AlreadyThere(Permanent):
-    """Somebody else created the topic first."""
 
 
 class KafkaConsumer:
