@@ -11,12 +11,13 @@ from genescale.errors import DiskFull, LogBroken, Permanent, Retryable
 from genescale.events import envelope
 from genescale.events.catalogue import CATALOGUE
 from genescale.events.envelope import Event
-from genescale.events.log import NewRecord, TopicSpec, append_now
+from genescale.events.log import NewRecord, Record, TopicSpec, append_now
 from genescale.events.loop_data import BatchStarted, Failure, RecordDeadlettered
 from genescale.events.memory import MemoryLog
 from genescale.events.retry import RetryPolicy
 from genescale.events.runner import LoopSettings, Runner, Subscription
 from genescale.events.topics import DEAD_LETTERS, LOOP_STATE, RESULTS
+from genescale.events.watch import LoopWatch, Reason
 
 TOPIC = "genetic-data-raw"
 GROUP = "vep-service-group"
@@ -31,6 +32,18 @@ def answer(event: Event, status: str = "success") -> Event:
         subject=event.subject,
         data=json.dumps({"status": status}).encode(),
     )
+
+
+class Recorder(LoopWatch):
+    """Keeps what the loop says of failures."""
+
+    def __init__(self, told: list[str]) -> None:
+        super().__init__(GROUP)
+        self._told = told
+
+    def failed(self, record: Record, event: Event, failure: Failure, reason: Reason, *, retried: bool) -> None:
+        super().failed(record, event, failure, reason, retried=retried)
+        self._told.append(f"{event.id} {failure.error} {reason} {'waits' if retried else 'given up'}")
 
 
 class World:
@@ -76,7 +89,7 @@ class World:
             self.clock,
             version="test",
             seed=1,
-            on_failure=lambda identity, failure, what: self.told.append(f"{identity} {failure.error} {what}"),
+            watch=Recorder(self.told),
         )
 
     def submit(self, *ids: str, key: str | None = None) -> None:
@@ -198,7 +211,7 @@ def test_tries_are_bounded_and_the_end_is_an_answer(world: World) -> None:
     assert (letter.attempts, letter.failure.error) == (3, "ConnectionError")
     assert letter.first_failure is not None
     assert letter.failure.stack_hash
-    assert world.told[-1] == "e ConnectionError given up"
+    assert world.told[-1] == "e ConnectionError retryable given up"
 
 
 def test_age_is_bounded_too(world: World) -> None:

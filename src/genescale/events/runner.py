@@ -39,6 +39,7 @@ from genescale.events.loop_state import LoopState
 from genescale.events.parking import Parking, Waiting
 from genescale.events.retry import RetryBudget, RetryPolicy
 from genescale.events.topics import DEAD_LETTERS, LOOP_STATE
+from genescale.events.watch import LoopWatch
 
 DepsT = TypeVar("DepsT")
 
@@ -110,11 +111,11 @@ class Runner(Generic[DepsT]):
         *,
         version: str,
         seed: int,
-        on_failure: Callable[[str, loop_data.Failure, str], None] | None = None,
+        watch: LoopWatch | None = None,
     ) -> None:
         self._log, self._subscription, self._settings, self._clock = log, subscription, settings, clock
         self._version = version
-        self._on_failure = on_failure
+        self._watch = watch or LoopWatch(subscription.group)
         self._draw = random.Random(seed)  # noqa: S311 - jitter, not a secret
         self._budget = RetryBudget(settings.retry)
         self._guard = CrashGuard(settings.batch_records_max, settings.crashes_max)
@@ -193,6 +194,7 @@ class Runner(Generic[DepsT]):
 
     def _batch(self, records: list[Record], level: int) -> None:
         """Note, handle, append, commit."""
+        began_s = self._clock.monotonic_s()
         spans = _spans(records)
         fence = self._consumer.fence(spans)
         self._note(spans, fence)
@@ -206,8 +208,10 @@ class Runner(Generic[DepsT]):
         self._commit(positions)
         for waiting in outcome.waiting:
             self._parking.add(waiting)
+            self._watch.parked(waiting.data.record.record())
         self._hold_back()
         self.counts.batches += 1
+        self._watch.batch(spans, self._clock.monotonic_s() - began_s)
 
     def _note(self, spans: dict[TopicPartition, tuple[int, int]], fence: Fence) -> None:
         notes: list[NewRecord] = []
@@ -259,8 +263,10 @@ class Runner(Generic[DepsT]):
 
     def _try(self, work: list[_Work], outcome: _Outcome) -> None:
         """The whole batch at once; when that fails, each alone, so that one bad event does not fail its neighbours."""
+        events = [item.event for item in work]
         try:
-            outcome.outputs += self._subscription.handle([item.event for item in work], self._subscription.deps)
+            with self._watch.handling(events):
+                outcome.outputs += self._subscription.handle(events, self._subscription.deps)
         except (Fatal, Fenced):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a handler raises becomes an answer
@@ -279,8 +285,10 @@ class Runner(Generic[DepsT]):
 
     def _fail(self, item: _Work, error: Exception, outcome: _Outcome) -> None:
         failure = failure_of(error)
-        self._tell(item.event, failure, "parked" if not isinstance(error, Permanent) else "given up")
-        if isinstance(error, Permanent):
+        permanent = isinstance(error, Permanent)
+        reason = "permanent" if permanent else "retryable"
+        self._watch.failed(item.record, item.event, failure, reason, retried=not permanent)
+        if permanent:
             self._give_up(item, failure, 1, outcome)
             return
         now_ms = self._clock.wall_ms()
@@ -332,13 +340,9 @@ class Runner(Generic[DepsT]):
         work, outcome = self._readable(records)
         failure = crashed(self._settings.crashes_max)
         for item in work:
-            self._tell(item.event, failure, "given up")
+            self._watch.failed(item.record, item.event, failure, "crash", retried=False)
             self._give_up(item, failure, self._settings.crashes_max, outcome)
         return outcome
-
-    def _tell(self, event: Event, failure: loop_data.Failure, what: str) -> None:
-        if self._on_failure is not None:
-            self._on_failure(event.id, failure, what)
 
     def _letter(
         self,
@@ -387,19 +391,21 @@ class Runner(Generic[DepsT]):
         hit("mid_handling")
         self.counts.retried += 1
         try:
-            outcome.outputs += self._subscription.handle([item.event], self._subscription.deps)
+            with self._watch.handling([item.event]):
+                outcome.outputs += self._subscription.handle([item.event], self._subscription.deps)
         except (Fatal, Fenced):
             raise
         except Exception as error:  # noqa: BLE001 - as in `_try`
             age_s = (self._clock.wall_ms() - tried.since_ms) / 1000
             failure = failure_of(error)
             if not isinstance(error, Permanent) and not self._settings.retry.exhausted(attempt, age_s):
-                self._tell(item.event, failure, "parked")
+                self._watch.failed(record, item.event, failure, "retryable", retried=True)
                 if tried.first_failure is None:
                     tried = msgspec.structs.replace(tried, first_failure=failure)
                 self._parking.put_back(Waiting(tried, self._clock.monotonic_s() + self._delay_s(attempt, error)))
                 return
-            self._tell(item.event, failure, "given up")
+            reason = "permanent" if isinstance(error, Permanent) else "retryable"
+            self._watch.failed(record, item.event, failure, reason, retried=False)
             self._give_up(item, failure, attempt, outcome, parked=tried)
         self._write(outcome, fence)
         self._append(self._state.unparked_records([tried]), fence)
