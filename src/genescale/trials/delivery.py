@@ -198,6 +198,7 @@ def _rows(outcomes: list[Outcome], events: int, faults: int, absent: dict[str, s
     stuck = [f"{outcome.stage}: {words}" for outcome in outcomes for words in outcome.stuck]
     accepted = sum(verdict.accepted for verdict in verdicts)
     ended = sum((outcome.died_by_themselves for outcome in outcomes), Counter[str]())
+    letters = sum((Counter(verdict.dead_lettered) for verdict in verdicts), Counter[str]())
     repeats = sum(verdict.finals for verdict in verdicts) - accepted
     rows = [
         report.row("accepted", accepted, "events", "equal", goal=events, note="; ".join(stuck)),
@@ -216,7 +217,7 @@ def _rows(outcomes: list[Outcome], events: int, faults: int, absent: dict[str, s
             goal=len(kinds),
             note=_kinds_note(hits, kinds, absent),
         ),
-        report.row("dead_lettered", sum(verdict.dead_lettered for verdict in verdicts), "events", "lower"),
+        report.row("dead_lettered", sum(letters.values()), "events", "lower", note=_counted(letters)),
         report.row("hidden_repeats", repeats, "results", "lower", note="done twice, and seen once"),
         report.row("unordered_deaths", sum(ended.values()), "processes", "lower", note=_counted(ended)),
     ]

@@ -10,6 +10,7 @@ from genescale.events import envelope
 from genescale.events.analysis_data import AnalysisResult
 from genescale.events.catalogue import CATALOGUE
 from genescale.events.log import EventLog, Position, Record, TopicPartition
+from genescale.events.loop_data import RecordDeadlettered
 from genescale.events.topics import DEAD_LETTERS, RESULTS
 from genescale.trials import journal
 from genescale.trials.checker import Acked, Final, History, Request, Sighting, Submission, check
@@ -26,7 +27,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     requests: int  # records, repeats included
     finals: int  # records, repeats included
     failed: int  # visible answers that are a reason
-    dead_lettered: int
+    dead_lettered: dict[str, int]  # by the name of the error
     wrong: dict[str, int]
     cases: dict[str, list[str]]
 
@@ -36,7 +37,7 @@ def judge(part: Part, path: Path) -> None:
     log = part.open_log()
     try:
         history = collect(log, part.workload, part.journals)
-        letters = {id_of(record) for record in _all_records(log, DEAD_LETTERS)}
+        letters = {id_of(record): _error(record) for record in _all_records(log, DEAD_LETTERS)}
     finally:
         log.close()
     bad = check(history).bad()
@@ -48,7 +49,7 @@ def judge(part: Part, path: Path) -> None:
         requests=len(history.requests),
         finals=len(history.finals),
         failed=Counter(final.content is None for final in first.values())[True],
-        dead_lettered=len(letters),
+        dead_lettered=dict(Counter(letters.values())),
         wrong={name: len(cases) for name, cases in bad.items()},
         cases={name: cases[:_SHOWN_CASES] for name, cases in bad.items()},
     )
@@ -88,6 +89,11 @@ def _final(record: Record) -> Final:
     data = CATALOGUE.read(envelope.from_record(record), AnalysisResult)
     content = str(data.predictions.get("content")) if data.status == "success" else None
     return Final(record.position, id_of(record), answer_of(record), content)
+
+
+def _error(record: Record) -> str:
+    event = envelope.from_record(record)
+    return CATALOGUE.read(event, RecordDeadlettered).failure.error
 
 
 def _add_producers(history: History, workload: Workload, journals: Path) -> None:
