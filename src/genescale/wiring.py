@@ -166,6 +166,7 @@ def run_role(name: str, loaded: Loaded) -> int:
         raise CannotStart(f"there is no role {name!r}; there are: {', '.join(ROLES)}")
     settings, clock = loaded.settings, SystemClock()
     link = local.supervised(os.environ)
+    os.environ.pop(local.SUPERVISOR_VARIABLE, None)  # a process that the role starts has no such supervisor
     listener = local.join(link) if link is not None else None
     logs.configure(name, settings.logging.level, settings.logging.format)
     traces.configure(name, __version__, settings.tracing.ratio, settings.tracing.otlp_endpoint)
