@@ -26,6 +26,7 @@ _log = get_logger(__name__)
 _JSON = "application/json"
 _NOT_FOUND = b'{"status":"not found","paths":["/health","/ready","/metrics"]}'
 _CONNECTIONS_MAX = 16  # one prober and one scraper are the rule; a flood must not take the threads of the role
+_BACKLOG = 128  # a full queue drops the client's first packet, and the client tries again only after a second
 _PAUSE_S = 0.2
 _PATIENCE_S = 5.0  # a client that has not asked its whole question by then is let go
 _HEAD_MAX = 16_384
@@ -109,7 +110,7 @@ class Probe:
         self._clock = clock or SystemClock()
         self._respond: _Respond = lambda path: answer(path, health, ready, metrics)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = socket.create_server((host, port), family=family, backlog=_CONNECTIONS_MAX)
+        self._listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
         self._listener.setblocking(False)
         self.host = host
         self.port: int = self._listener.getsockname()[1]
