@@ -74,16 +74,6 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
             why="SQLite is power-safe on one machine and needs nothing installed; a cluster sets `kafka`.",
         ),
     ] = "sqlite"
-    group_commit_window_ms: Annotated[
-        float,
-        Says(
-            unit="ms",
-            low=0,
-            high=5,
-            meaning="How long the SQLite writer may wait for more records before it syncs. 0 syncs at once.",
-            why="While one sync runs, the next batch gathers by itself, so waiting adds delay and little else.",
-        ),
-    ] = 0.0
     session_timeout_s: Annotated[
         float,
         Says(

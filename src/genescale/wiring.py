@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
@@ -31,6 +31,9 @@ from genescale.observability.probe import Probe, State
 from genescale.store.data_directory import DataDirectory, Hold, Holder, hold, open_directory, write_whole
 from genescale.store.object_port import Objects
 from genescale.store.tables import Table, Tables
+
+if TYPE_CHECKING:
+    from genescale.events.runner import LoopSettings
 
 STATIC = Path(__file__).with_name("static")
 STATE_FILE = "platform.json"
@@ -64,11 +67,32 @@ def open_log(settings: Settings, clock: Clock, program: str = __version__) -> Ev
         session_timeout_s=settings.log.session_timeout_s,
         heartbeat_s=settings.log.heartbeat_s,
         checkpoint_bytes=settings.log.checkpoint_bytes,
+        queue_records_max=settings.log.queue_records_max,
     )
     log = SqliteLog(open_directory(settings.data.directory, clock, program).log, chosen, clock)
     for repair in log.repairs:
         _log.warning("the log was repaired when it was opened", repair=repair)
     return log
+
+
+def loop_settings(settings: Settings) -> "LoopSettings":
+    """What the consume loop of every role is told."""
+    from genescale.events.retry import RetryPolicy  # noqa: PLC0415 - only roles that consume pay for it
+    from genescale.events.runner import LoopSettings  # noqa: PLC0415
+
+    loop = settings.loop
+    retry = RetryPolicy(
+        base_s=loop.backoff_base_s,
+        cap_s=loop.backoff_cap_s,
+        attempts_max=loop.attempts_max,
+        age_max_s=loop.retry_age_max_s,
+    )
+    return LoopSettings(
+        batch_records_max=loop.batch_records_max,
+        crashes_max=loop.crashes_max,
+        append_timeout_s=max(loop.drain_deadline_s, 1.0),
+        retry=retry,
+    )
 
 
 def _open_kafka(settings: Settings, clock: Clock) -> EventLog:

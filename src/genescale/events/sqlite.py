@@ -71,7 +71,7 @@ class SqliteSettings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_s: float = 1.0  # a third of the session or less, so that one late beat costs nothing
     poll_interval_max_s: float = 300.0  # an owner that handles one batch longer than this is taken for stuck
     checkpoint_bytes: int = 16 * 1024 * 1024  # how large a write-ahead log grows before it is folded in
-    queue_jobs_max: int = 4_096  # appends waiting for the disk, per process
+    queue_records_max: int = 50_000  # records waiting for the disk, per process; above it `append` waits too
     answer_timeout_s: float = 60.0  # how long a caller waits for the writer before it says so
 
 
@@ -94,7 +94,7 @@ class SqliteLog:
         self._checkpointer = _Checkpointer(settings.checkpoint_bytes)
         self._writer = Writer(
             clock,
-            jobs_max=settings.queue_jobs_max,
+            records_max=settings.queue_records_max,
             beat=self._beat,
             beat_s=settings.heartbeat_s,
             name="genescale-log-writer",
@@ -201,7 +201,7 @@ class SqliteLog:
                 writer.check_fence(fence)
             return [Position(topic, *place) for place in writer.append(records, self.clock.wall_ms())]
 
-        return self._writer.submit(file, work)
+        return self._writer.submit(file, work, records=len(records))
 
     def _topic_writer(self, topic: str) -> tuple[WriteFile, TopicWriter]:
         with self._lock:

@@ -52,12 +52,34 @@ class _Job(NamedTuple, Generic[T]):
     durable: bool
 
 
+class _Room:
+    """How many records may wait for the disk. A batch larger than all of it goes through alone."""
+
+    def __init__(self, records_max: int) -> None:
+        self._max = self._free = records_max
+        self._changed = threading.Condition()
+
+    def enter(self, records: int) -> None:
+        """Wait until there is room."""
+        wanted = min(records, self._max)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= wanted)
+            self._free -= wanted
+
+    def leave(self, records: int) -> None:
+        """The batch is on disk, or was refused."""
+        with self._changed:
+            self._free += min(records, self._max)
+            self._changed.notify_all()
+
+
 class Writer:
     """Runs jobs, each inside a transaction of its file. `beat` is called about every `beat_s`, between commits."""
 
-    def __init__(self, clock: Clock, *, jobs_max: int, beat: Callable[[], None], beat_s: float, name: str) -> None:
+    def __init__(self, clock: Clock, *, records_max: int, beat: Callable[[], None], beat_s: float, name: str) -> None:
         self._clock, self._beat, self._beat_s = clock, beat, beat_s
-        self._jobs: queue.Queue[_Job[Any] | None] = queue.Queue(jobs_max)
+        self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._room = _Room(records_max)
         self._broken: GenescaleError | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -68,13 +90,19 @@ class Writer:
         """Why nothing can be written any more, or None."""
         return self._broken
 
-    def submit(self, file: WriteFile, work: Callable[[], T], *, durable: bool = True) -> "Future[T]":
-        """Queue `work`. The future is resolved after the commit, with its result or with what went wrong."""
+    def submit(self, file: WriteFile, work: Callable[[], T], *, durable: bool = True, records: int = 0) -> "Future[T]":
+        """Queue `work`. The future is resolved after the commit, with its result or with what went wrong.
+
+        `records` says how many it holds in memory; when too many wait for the disk, this call waits too.
+        """
         if self._broken:
             raise self._broken
         if self._closed:
             raise LogBroken("the log is closed")
         future: Future[T] = Future()
+        if records:
+            self._room.enter(records)
+            future.add_done_callback(lambda _done: self._room.leave(records))
         self._jobs.put(_Job(file, work, future, durable))
         return future
 

@@ -12,6 +12,7 @@ import signal
 import statistics
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from typing import Any, NoReturn
 
 from msgspec import structs
@@ -21,9 +22,9 @@ from genescale.events import envelope
 from genescale.events.envelope import Event
 from genescale.events.log import EventLog, NewRecord, TopicPartition, TopicSpec, append_now, record_bytes, total_lag
 from genescale.events.loop_data import Failure
-from genescale.events.runner import LoopSettings, Runner, Subscription
+from genescale.events.runner import Runner, Subscription
 from genescale.events.topics import DEAD_LETTERS, LOOP_STATE, RESULTS
-from genescale.trials.logs import kafka_log, sqlite_log
+from genescale.trials.logs import default_loop, kafka_log, sqlite_log
 from genescale.trials.report import CannotRun, Report, Row, absent, make_report, row
 from genescale.trials.scratch import scratch
 
@@ -278,7 +279,7 @@ def _runner_rate(open_log: OpenLog, seed: int, clock: Clock, events: int) -> flo
     subscription = Subscription(
         group=_GROUP, topics=(TOPIC,), outputs=(RESULTS,), handle=_echo, failed=_no_answer, route=_to_results, deps=None
     )
-    runner = Runner(log, subscription, LoopSettings(batch_records_max=500), clock, version="bench", seed=seed)
+    runner = Runner(log, subscription, default_loop(), clock, version="bench", seed=seed)
     while runner.counts.handled < _WARM_EVENTS:
         runner.step(1.0)
     before = runner.counts.handled
@@ -321,25 +322,28 @@ def _to_results(_event: Event) -> str:
 
 def kafka_rows(seed: int, demanded: bool, clock: Clock) -> list[Row]:
     """The figures on three real brokers, or why there are none."""
-    try:
-        from genescale.trials import kafka_cluster  # noqa: PLC0415 - needs the extra `kafka`
+    if find_spec("confluent_kafka") is None:
+        return _no_kafka("confluent-kafka is not installed: install genescale[kafka]", demanded)
+    from genescale.trials import kafka_cluster  # noqa: PLC0415 - needs the extra `kafka`
 
-        reason = kafka_cluster.available()
-    except ImportError:
-        reason = "confluent-kafka is not installed: install genescale[kafka]"
+    reason = kafka_cluster.available()
     if reason:
-        if demanded:
-            raise CannotRun(reason)
-        return [
-            absent("runner_kafka", "events/s", "higher", reason, goal=25_000),
-            absent("append_kafka_p99_ms", "ms", "lower", reason, goal=20),
-        ]
+        return _no_kafka(reason, demanded)
     with kafka_cluster.KafkaCluster() as cluster, scratch() as folder:
 
         def open_log() -> EventLog:
             return kafka_log(cluster.bootstrap, clock, folder)
 
         return [_append_kafka(open_log, seed, clock), _runner_kafka(open_log, seed, clock)]
+
+
+def _no_kafka(reason: str, demanded: bool) -> list[Row]:
+    if demanded:
+        raise CannotRun(reason)
+    return [
+        absent("runner_kafka", "events/s", "higher", reason, goal=25_000),
+        absent("append_kafka_p99_ms", "ms", "lower", reason, goal=20),
+    ]
 
 
 def _append_kafka(open_log: OpenLog, seed: int, clock: Clock, seconds: int = 15, per_s: int = 200) -> Row:

@@ -5,7 +5,8 @@ from pathlib import Path
 from genescale import config
 from genescale.clock import Clock
 from genescale.events.log import EventLog
-from genescale.wiring import open_log
+from genescale.events.runner import LoopSettings
+from genescale.wiring import loop_settings, open_log
 
 
 def sqlite_log(folder: Path, clock: Clock) -> EventLog:
@@ -22,3 +23,8 @@ def kafka_log(bootstrap_servers: str, clock: Clock, folder: Path) -> EventLog:
         "kafka.bootstrap_servers": bootstrap_servers,
     }
     return open_log(config.load({}, overrides=overrides).settings, clock)
+
+
+def default_loop() -> LoopSettings:
+    """The loop as a role runs it by default."""
+    return loop_settings(config.load({}).settings)
