@@ -87,7 +87,7 @@ def tail(
             return 0
         with closing(log.tail(names, ends)) as reader:
             while True:
-                for record in reader.poll(1_000, _FOLLOW_POLL_S):
+                for record in sorted(reader.poll(1_000, _FOLLOW_POLL_S), key=_age):
                     if type is None or _type_of(record) == type:
                         _print_record(record, json=json, reveal=reveal)
 
@@ -376,7 +376,11 @@ def _newest(
     reach = count if type_name is None else sys.maxsize
     start = {seat: max(firsts[seat], end - reach) for seat, end in ends.items()}
     found = (record for record in scan(log, topics, start, until=ends) if type_name in (None, _type_of(record)))
-    return heapq.nlargest(count, found, key=lambda record: (record.timestamp_ms, record.position))[::-1]
+    return heapq.nlargest(count, found, key=_age)[::-1]
+
+
+def _age(record: Record) -> tuple[int, Position]:
+    return record.timestamp_ms, record.position
 
 
 def _type_of(record: Record) -> str | None:
