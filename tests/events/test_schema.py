@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +200,22 @@ def test_a_draft_may_break_and_a_stable_type_may_not_become_one(tmp_path: Path, 
     schema_files.write(folder, BROKEN)
     problems = schema_files.check(checkout, _catalogue(Weight, Weight(1), stability="draft"))
     assert any("stable became draft" in problem for problem in problems)
+
+
+def _two_majors(upcast: Callable[[dict[str, Any]], dict[str, Any]]) -> Catalogue:
+    (first,) = FIRST
+    second = msgspec.structs.replace(first, major=2, data=WeightAsText, example=WeightAsText("2"), upcast=None)
+    return Catalogue([msgspec.structs.replace(first, upcast=upcast), second])
+
+
+def test_a_new_major_keeps_the_old_forms_and_reads_them_through_its_upcast(checkout: Path) -> None:
+    good = _two_majors(lambda data: {**data, "grams": str(data["grams"])})
+    assert "tests/events/golden/test.weight.v2/1/schema.json" in schema_files.write(checkout, good)
+    assert schema_files.check(checkout, good) == []
+    bad = _two_majors(lambda data: data)
+    (problem,) = schema_files.check(checkout, bad)
+    assert problem.startswith("tests/events/golden/test.weight.v1/1: ")
+    assert "data.grams: expected `str`, got `int`" in problem
 
 
 def test_a_golden_event_that_no_longer_loads_is_named(checkout: Path) -> None:
