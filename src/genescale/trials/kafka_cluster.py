@@ -262,20 +262,23 @@ class KafkaCluster:
     def _format(self) -> None:
         if self.secure:
             _make_certificates(self.folder)
-        cluster = _cluster_id()
         users: list[str] = []
         if self.secure:
             for name, password in self.passwords.items():
                 users += ["--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]"]
-        formatting: list[subprocess.Popen[bytes]] = []
         for node in self.nodes:
             lines = [f"{name}={value}\n" for name, value in self._properties(node).items()]
             (self.folder / f"node{node}.properties").write_text("".join(lines))
-            command = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", f"node{node}.properties", *users]
-            formatting.append(self._java(f"format{node}.log", ("-Xmx64m", *self._shared_classes()), command))
-        for node, process in zip(self.nodes, formatting, strict=True):
-            if process.wait() != 0:
-                raise ClusterError(f"formatting node {node} failed:\n{self._log(f'format{node}.log')}")
+        command = ["kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", "node1.properties", *users]
+        if self._java("format.log", ("-Xmx64m", *self._shared_classes()), command).wait() != 0:
+            raise ClusterError(f"formatting failed:\n{self._log('format.log')}")
+        # The nodes differ in two lines; a JVM for each would take longer than all the rest of this method.
+        made = (self.folder / "data1" / "meta.properties").read_text()
+        for node in self.nodes[1:]:
+            data = shutil.copytree(self.folder / "data1", self.folder / f"data{node}")
+            mine = re.sub(r"(?m)^node\.id=.*$", f"node.id={node}", made)
+            mine = re.sub(r"(?m)^directory\.id=.*$", f"directory.id={_cluster_id()}", mine)
+            (data / "meta.properties").write_text(mine)
 
     def _run(self, node: int, jvm: tuple[str, ...] = ()) -> None:
         options = (
