@@ -46,10 +46,11 @@ class CrashGuard:
     def take_over(self, seat: object, position: int, last: BatchStarted | None) -> None:
         """A partition comes to us at `position`; `last` is the note that its former owner left."""
         state = self._seats[seat] = _Seat(covered_until=position)
-        if last is None or last.clean or not last.start <= position < last.upto:
+        if last is None or last.clean or position >= last.upto:
             return
         state.crashes = last.crashes + 1
-        state.suspect_until = min(last.upto, position + self._batch_max)
+        # The batch that was not committed, and the one after it, which may have been in the handler already.
+        state.suspect_until = min(last.upto, position + 2 * self._batch_max)
 
     def give_back(self, seat: object) -> None:
         """The partition is not ours any more."""

@@ -32,8 +32,21 @@ _STRUCTURED = STRUCTURED_TYPE.encode()
 INTEGER_EXTENSIONS = frozenset({"priority", "revision", "attempt", "sampledrate"})
 
 _KNOWN_EXTENSIONS = frozenset(
-    "correlationid sessionid priority mode partitionkey projectid traceparent tracestate revision chunk attempt "
-    "sealed replay".split()
+    [
+        "correlationid",
+        "sessionid",
+        "priority",
+        "mode",
+        "partitionkey",
+        "projectid",
+        "traceparent",
+        "tracestate",
+        "revision",
+        "chunk",
+        "attempt",
+        "sealed",
+        "replay",
+    ]
 )  # names that need no second look
 _EXTENSION_NAME = re.compile(r"[a-z0-9]+\Z")
 _RESERVED = frozenset({"specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema"})
@@ -130,7 +143,7 @@ def from_record(record: Record) -> Event:
 def _from_headers(record: Record) -> Event:
     headers = dict(record.headers)
     content_type = headers.pop("content-type", None)
-    if content_type is not None and content_type.startswith(_STRUCTURED):
+    if content_type is not None and content_type.lower().startswith(_STRUCTURED):
         return from_json(record.value or b"")
     take = headers.pop
     try:
@@ -138,8 +151,7 @@ def _from_headers(record: Record) -> Event:
         identity, source, kind = take("ce_id").decode(), take("ce_source").decode(), take("ce_type").decode()
     except KeyError as missing:
         raise InvalidEvent(
-            f"the header {missing.args[0]} is missing; every CloudEvent needs ce_specversion, ce_id, ce_source, "
-            "ce_type"
+            f"the header {missing.args[0]} is missing; every CloudEvent needs ce_specversion, ce_id, ce_source, ce_type"
         ) from None
     subject, time, dataschema = take("ce_subject", None), take("ce_time", None), take("ce_dataschema", None)
     extensions: dict[str, ExtensionValue] = {}
@@ -174,11 +186,20 @@ def to_json(event: Event) -> bytes:
             document[name] = value
     document.update(event.extensions)
     if event.data is not None:
-        if is_json(event.datacontenttype):
+        if is_json(event.datacontenttype) and _is_sound_json(event.data):
             document["data"] = msgspec.Raw(event.data)
         else:
             document["data_base64"] = base64.b64encode(event.data).decode()
     return _ENCODER.encode(document)
+
+
+def _is_sound_json(data: bytes) -> bool:
+    """Data that only claim to be JSON would break the object around them; they travel as base64, unchanged."""
+    try:
+        msgspec.json.decode(data)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
 
 
 def from_json(raw: bytes, *, refuse_duplicate_keys: bool = False) -> Event:

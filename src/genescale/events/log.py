@@ -96,7 +96,7 @@ class PartitionBounds(NamedTuple):
 
 
 class PartitionLag(NamedTuple):
-    """How far a group is behind on one partition. `position` None: it never committed; lag then counts from the start."""
+    """How far a group is behind on one partition. `position` None: it never committed; lag counts from the start."""
 
     topic: str
     partition: int
@@ -117,7 +117,7 @@ AssignmentListener: TypeAlias = Callable[[Iterable[TopicPartition]], None]
 
 
 class Consumer(Protocol):
-    """One member of a group. Used from one thread; `wake` alone may be called from another, or from a signal handler."""
+    """One member of a group. Used from one thread; `wake` alone also from another, or from a signal handler."""
 
     @property
     def member(self) -> str:

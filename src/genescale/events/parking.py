@@ -93,11 +93,15 @@ class Parking:
         """The partitions that have something waiting."""
         return {lane.seat for lane in self._queues}
 
-    def drop(self, seat: TopicPartition) -> None:
-        """The partition went to somebody else, and what waits with it."""
+    def drop(self, seat: TopicPartition, *, read_again_from: int = 0) -> None:
+        """The partition went to somebody else, or is read again from an offset: forget what waits from there on."""
         for lane in [lane for lane in self._queues if lane.seat == seat]:
-            del self._queues[lane]
-        self._offsets = {place for place in self._offsets if place[0] != seat}
+            kept = [waiting for waiting in self._queues[lane] if waiting.data.record.offset < read_again_from]
+            if kept:
+                self._queues[lane] = deque(kept)
+            else:
+                del self._queues[lane]
+        self._offsets = {place for place in self._offsets if place[0] != seat or place[1] < read_again_from}
 
 
 def _lane(waiting: Waiting) -> _Lane:

@@ -8,7 +8,7 @@ What can go wrong with one event, and what happens:
 
     Retryable            the record is *parked*: copied to the loop's state, retried later with back-off; records of the
                          same key queue behind it, everybody else in the partition goes on
-    Permanent            the subscription's `failed` makes the answer for whoever asked; the record becomes a dead letter
+    Permanent            the subscription's `failed` makes the answer for whoever asked; the record is a dead letter
     any other exception  like Retryable: what nobody foresaw may be temporary; tries and age are bounded
     death of the process counted before it happens (see `crash_guard`); the third with the same record in hand makes it
                          a dead letter
@@ -16,25 +16,25 @@ What can go wrong with one event, and what happens:
     Fatal                the loop ends with it; a new process recovers
 """
 
+import contextlib
 import random
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import CancelledError
-from typing import Generic, TypeVar
+from concurrent.futures import CancelledError, Future
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from genescale.clock import Clock, rfc3339
 from genescale.errors import Fatal, Fenced, InvalidEvent, Permanent, Retryable
 from genescale.events import envelope, loop_data
-from genescale.events.catalogue import new_event
-from genescale.events.catalogue import CATALOGUE
+from genescale.events.catalogue import CATALOGUE, new_event
 from genescale.events.crash_guard import CrashGuard
 from genescale.events.deadletter import letter_record
 from genescale.events.envelope import Event
 from genescale.events.failpoint import hit
 from genescale.events.failure import crashed, failure_of
-from genescale.events.log import EventLog, Fence, NewRecord, Record, TopicPartition
+from genescale.events.log import EventLog, Fence, NewRecord, Position, Record, TopicPartition
 from genescale.events.loop_state import LoopState
 from genescale.events.parking import Parking, Waiting
 from genescale.events.retry import RetryBudget, RetryPolicy
@@ -99,6 +99,16 @@ class _Outcome(msgspec.Struct):
     waiting: list[Waiting] = []
 
 
+class _InFlight(NamedTuple):
+    """A batch that was handled and is being appended; its positions are not committed yet."""
+
+    spans: dict[TopicPartition, tuple[int, int]]
+    fence: Fence
+    written: list[NewRecord]
+    appended: "Future[list[Position]]"
+    began_s: float
+
+
 class Runner(Generic[DepsT]):
     """One loop in one thread. `stop` may be called from a signal handler; `run` then drains and returns."""
 
@@ -123,6 +133,7 @@ class Runner(Generic[DepsT]):
         self._parking = Parking()
         self._positions: dict[TopicPartition, int] = {}
         self._held: set[TopicPartition] = set()
+        self._in_flight: _InFlight | None = None
         self._stopping = threading.Event()
         self.counts = Counts()
         self._consumer = log.consumer(
@@ -149,27 +160,36 @@ class Runner(Generic[DepsT]):
         self._consumer.wake()
 
     def step(self, timeout_s: float) -> int:
-        """One turn: retries that are due, then one batch. Returns how many records were read."""
-        began_s = self._clock.monotonic_s()
+        """One turn: retries that are due, then batches as long as there are any. Returns how many records were read."""
         try:
-            self._retry_due()
-            due_s = self._parking.next_due_s(default=began_s + timeout_s)
-            wait_s = max(0.0, min(timeout_s, due_s - self._clock.monotonic_s()))
-            records = self._consumer.poll(self._settings.batch_records_max, wait_s)
-            self._budget.refill(self._clock.monotonic_s() - began_s)
-            if records:
-                self._process(records)
+            return self._turn(timeout_s)
         except Fenced:
             self.counts.fenced += 1
             self._read_again()
-            return 0
         except Retryable as error:
             self._clock.wait(self._stopping, error.after_s or 1.0)
             self._read_again()
-            return 0
         except CancelledError:
-            return 0  # asked to stop while the log took nothing; what was in hand stays uncommitted
-        return len(records)
+            self._in_flight = None  # asked to stop while the log took nothing; what was in hand stays uncommitted
+        return 0
+
+    def _turn(self, timeout_s: float) -> int:
+        began_s = self._clock.monotonic_s()
+        self._retry_due()
+        due_s = self._parking.next_due_s(default=began_s + timeout_s)
+        wait_s = max(0.0, min(timeout_s, due_s - self._clock.monotonic_s()))
+        records = self._consumer.poll(self._settings.batch_records_max, wait_s)
+        self._budget.refill(self._clock.monotonic_s() - began_s)
+        read = 0
+        while records:
+            read += len(records)
+            self._process(records)
+            if self._stopping.is_set() or self._parking.next_due_s(default=due_s) <= self._clock.monotonic_s():
+                break
+            # While the disk takes the outputs of this batch, the next one is read and handled.
+            records = self._consumer.poll(self._settings.batch_records_max, 0.0)
+        self._finish()
+        return read
 
     def close(self) -> None:
         """Hand everything back and leave the group, so that nobody waits for the session to end."""
@@ -191,9 +211,10 @@ class Runner(Generic[DepsT]):
             batch = by_level[level]
             for start in range(0, len(batch), size):
                 self._batch(batch[start : start + size], level)
+                self._finish()  # under suspicion one thing at a time, so that a death has one culprit
 
     def _batch(self, records: list[Record], level: int) -> None:
-        """Note, handle, append, commit."""
+        """Note and handle; then commit the batch before, and append this one."""
         began_s = self._clock.monotonic_s()
         spans = _spans(records)
         fence = self._consumer.fence(spans)
@@ -202,16 +223,32 @@ class Runner(Generic[DepsT]):
             outcome = self._give_up_crashed(records)
         else:
             outcome = self._handle(self._readable(records))
-        self._write(outcome, fence)
-        hit("after_result_before_commit")
-        positions = {seat: upto for seat, (_, upto) in spans.items()}
-        self._commit(positions)
         for waiting in outcome.waiting:
             self._parking.add(waiting)
             self._watch.parked(waiting.data.record.record())
+        written = self._written(outcome)
+        self._finish()
+        self._in_flight = _InFlight(spans, fence, written, self._log.append(written, fence), began_s)
+        self.counts.outputs += len(outcome.outputs)
+        self.counts.parked += len(outcome.waiting)
         self._hold_back()
+
+    def _finish(self) -> None:
+        """Wait until the outputs of the batch in flight are durable, then commit its positions."""
+        batch, self._in_flight = self._in_flight, None
+        if batch is None:
+            return
+        try:
+            batch.appended.result(self._settings.append_timeout_s)
+        except (Retryable, TimeoutError) as error:
+            self._pause(error)
+            self._append(batch.written, batch.fence)
+        hit("after_result_before_commit")
+        positions = {seat: upto for seat, (_, upto) in batch.spans.items()}
+        self._persist(lambda: self._consumer.commit(positions))
+        self._positions.update(positions)
         self.counts.batches += 1
-        self._watch.batch(spans, self._clock.monotonic_s() - began_s)
+        self._watch.batch(batch.spans, self._clock.monotonic_s() - batch.began_s)
 
     def _note(self, spans: dict[TopicPartition, tuple[int, int]], fence: Fence) -> None:
         notes: list[NewRecord] = []
@@ -238,7 +275,7 @@ class Runner(Generic[DepsT]):
         parked = len(self._parking) > 0
         for record in records:
             try:
-                event = CATALOGUE.upcast(envelope.from_record(record))
+                event = _decode(record)
             except InvalidEvent as error:
                 outcome.letters.append(self._letter(record, failure_of(error), attempts=0))
                 continue
@@ -387,7 +424,23 @@ class Runner(Generic[DepsT]):
             waiting.data, attempt=attempt, due_ms=self._clock.wall_ms() + int(delay_s * 1000)
         )
         self._append([self._state.parked_record(tried)], fence)
-        outcome, item = _Outcome(), _Work(record, CATALOGUE.upcast(envelope.from_record(record)))
+        outcome = _Outcome()
+        try:
+            item = _Work(record, _decode(record))
+        except InvalidEvent as error:  # parked by a newer program that knew its schema
+            outcome.letters.append(self._letter(record, failure_of(error), attempts=attempt, parked=tried))
+        else:
+            again = self._try_again(item, tried, outcome)
+            if again is not None:
+                self._parking.put_back(again)
+                return
+        self._append(self._written(outcome), fence)
+        self.counts.outputs += len(outcome.outputs)
+        self._append(self._state.unparked_records([tried]), fence)
+        self._parking.done(waiting, self._clock.monotonic_s())
+
+    def _try_again(self, item: _Work, tried: loop_data.RecordParked, outcome: _Outcome) -> Waiting | None:
+        """One more try. None: it is settled, one way or the other; else when the next try is due."""
         hit("mid_handling")
         self.counts.retried += 1
         try:
@@ -398,18 +451,15 @@ class Runner(Generic[DepsT]):
         except Exception as error:  # noqa: BLE001 - as in `_try`
             age_s = (self._clock.wall_ms() - tried.since_ms) / 1000
             failure = failure_of(error)
-            if not isinstance(error, Permanent) and not self._settings.retry.exhausted(attempt, age_s):
-                self._watch.failed(record, item.event, failure, "retryable", retried=True)
+            if not isinstance(error, Permanent) and not self._settings.retry.exhausted(tried.attempt, age_s):
+                self._watch.failed(item.record, item.event, failure, "retryable", retried=True)
                 if tried.first_failure is None:
                     tried = msgspec.structs.replace(tried, first_failure=failure)
-                self._parking.put_back(Waiting(tried, self._clock.monotonic_s() + self._delay_s(attempt, error)))
-                return
+                return Waiting(tried, self._clock.monotonic_s() + self._delay_s(tried.attempt, error))
             reason = "permanent" if isinstance(error, Permanent) else "retryable"
-            self._watch.failed(record, item.event, failure, reason, retried=False)
-            self._give_up(item, failure, attempt, outcome, parked=tried)
-        self._write(outcome, fence)
-        self._append(self._state.unparked_records([tried]), fence)
-        self._parking.done(waiting, self._clock.monotonic_s())
+            self._watch.failed(item.record, item.event, failure, reason, retried=False)
+            self._give_up(item, failure, tried.attempt, outcome, parked=tried)
+        return None
 
     def _hold_back(self) -> None:
         """Too much is parked: read no more from partitions that only add to it."""
@@ -422,34 +472,33 @@ class Runner(Generic[DepsT]):
 
     # ---- writing ----
 
-    def _write(self, outcome: _Outcome, fence: Fence) -> None:
+    def _written(self, outcome: _Outcome) -> list[NewRecord]:
+        """The outcome as records: answers, dead letters, and what is parked."""
         records = [envelope.to_record(event, self._subscription.route(event)) for event in outcome.outputs]
         records += outcome.letters
-        records += [self._state.parked_record(waiting.data) for waiting in outcome.waiting]
-        self._append(records, fence)
-        self.counts.outputs += len(outcome.outputs)
-        self.counts.parked += len(outcome.waiting)
+        return records + [self._state.parked_record(waiting.data) for waiting in outcome.waiting]
 
     def _append(self, records: list[NewRecord], fence: Fence) -> None:
         """Durable on return."""
         if records:
             self._persist(lambda: self._log.append(records, fence).result(self._settings.append_timeout_s))
 
-    def _commit(self, positions: dict[TopicPartition, int]) -> None:
-        self._persist(lambda: self._consumer.commit(positions))
-        self._positions.update(positions)
-
     def _persist(self, write: Callable[[], object]) -> None:
         """A full or absent log is waited for: the batch stays in hand, nothing is skipped."""
         while True:
             try:
                 write()
-            except Retryable as error:
-                self._clock.wait(self._stopping, error.after_s or 1.0)
-                if self._stopping.is_set():
-                    raise CancelledError from error
+            except (Retryable, TimeoutError) as error:
+                self._pause(error)
             else:
                 return
+
+    def _pause(self, error: Exception) -> None:
+        """Before the next attempt of a write. Asked to stop, it gives up: the work stays uncommitted."""
+        after_s = error.after_s if isinstance(error, Retryable) else None
+        self._clock.wait(self._stopping, after_s or 1.0)
+        if self._stopping.is_set():
+            raise CancelledError from error
 
     # ---- partitions come and go ----
 
@@ -469,6 +518,8 @@ class Runner(Generic[DepsT]):
     def _hand_back(self, seats: Iterable[TopicPartition]) -> None:
         """Called while the partitions are still ours: whoever comes next finds no crash, and a lane that wakes it."""
         leaving = list(seats)
+        with contextlib.suppress(Fenced, CancelledError):  # then the next owner does it again
+            self._finish()
         notes: list[NewRecord] = []
         for seat in leaving:
             position = self._positions.get(seat, 0)
@@ -511,11 +562,18 @@ class Runner(Generic[DepsT]):
             self._positions.pop(seat, None)
 
     def _read_again(self) -> None:
-        """A batch was dropped: what we still own is read again from its committed position."""
+        """What is in hand was dropped: what we still own is read again from its committed position."""
+        self._in_flight = None
         owned = self._consumer.assignment()
         for seat, position in self._consumer.committed(owned).items():
             if seat in self._positions:
                 self._consumer.seek(seat, position or 0)
+                self._parking.drop(seat, read_again_from=position or 0)
+
+
+def _decode(record: Record) -> Event:
+    """The event in the newest major that this program knows."""
+    return CATALOGUE.upcast(envelope.from_record(record))
 
 
 def _spans(records: Iterable[Record]) -> dict[TopicPartition, tuple[int, int]]:
