@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genescale.events.log import Position, TopicPartition
-from genescale.trials.checker import Acked, Final, History, Request, Sighting, Submission, check
+from genescale.trials.checker import Acked, FencedWrite, Final, History, Request, Sighting, Submission, check
 
 
 def at(offset, topic="in", partition=0):
@@ -148,6 +148,24 @@ def test_a_record_that_somebody_saw_and_that_is_gone():
     history = good()
     history.sightings.append(Sighting("r", at(7), "e1"))
     assert kinds(history) == {"inconsistent_offsets"}
+
+
+def written(*writes):
+    """(token, begin, end) on one partition and one topic."""
+    history = good()
+    history.writes = [FencedWrite("out", TopicPartition("in", 0), *one) for one in writes]
+    return kinds(history)
+
+
+def test_a_write_of_a_former_owner_after_the_new_one_has_written():
+    assert written((1, 0, 1), (2, 2, 3), (1, 4, 5)) == {"late_writes"}
+    assert written((1, 4, 5), (2, 0, 9), (2, 2, 3)) == {"late_writes"}
+
+
+def test_writes_that_overlap_accuse_nobody():
+    assert written((1, 0, 1), (2, 2, 5), (1, 4, 6), (2, 7, 8)) == set()
+    assert written((1, 0, 1), (1, 1, 2), (2, 3, 4), (3, 5, 6)) == set()
+    assert written() == set()
 
 
 # ---- good histories at random, and one fault planted in each ----

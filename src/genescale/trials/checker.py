@@ -55,6 +55,16 @@ class Sighting(NamedTuple):
     event_id: str
 
 
+class FencedWrite(NamedTuple):
+    """The log took a write to `topic` on behalf of a partition, under this token, between two moments."""
+
+    topic: str
+    seat: TopicPartition
+    token: int
+    begin_s: float
+    end_s: float
+
+
 @dataclass(kw_only=True)
 class History:
     """Everything that is known about a run that has come to rest."""
@@ -66,6 +76,7 @@ class History:
     shown: list[Answer] = field(default_factory=list[Answer])  # what the user's client put on the screen, in order
     sightings: list[Sighting] = field(default_factory=list[Sighting])
     committed: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
+    writes: list[FencedWrite] = field(default_factory=list[FencedWrite])
 
 
 @dataclass
@@ -80,6 +91,7 @@ class Findings:
     nonmonotonic: list[str] = field(default_factory=list[str])
     inconsistent_offsets: list[str] = field(default_factory=list[str])
     committed_without_result: list[str] = field(default_factory=list[str])
+    late_writes: list[str] = field(default_factory=list[str])
 
     def bad(self) -> dict[str, list[str]]:
         """The kinds that have at least one case."""
@@ -98,6 +110,7 @@ def check(history: History) -> Findings:
         nonmonotonic=_nonmonotonic(history.sightings),
         inconsistent_offsets=_inconsistent(history),
         committed_without_result=_committed_without_result(history, first_finals),
+        late_writes=_late(history.writes),
     )
 
 
@@ -221,3 +234,24 @@ def _committed_without_result(history: History, finals: Mapping[Answer, Final]) 
 
     early = (one for one in history.requests if is_done(one) and one.answer not in finals)
     return [f"{one.event_id} at {one.position} is committed as done without a final event" for one in early]
+
+
+def _late(writes: Iterable[FencedWrite]) -> list[str]:
+    """Taken from a former owner after the new one had written: the fence did not hold.
+
+    Two writes that overlap in time may have happened in either order, and accuse nobody.
+    """
+    by_place: dict[tuple[str, TopicPartition], list[FencedWrite]] = defaultdict(list)
+    for write in writes:
+        by_place[write.topic, write.seat].append(write)
+    late: list[str] = []
+    for (topic, seat), taken in by_place.items():
+        ended = iter(sorted(taken, key=lambda write: write.end_s))
+        earlier, newest = next(ended), 0
+        for write in sorted(taken, key=lambda write: write.begin_s):
+            while earlier.end_s < write.begin_s:
+                newest = max(newest, earlier.token)
+                earlier = next(ended)
+            if write.token < newest:
+                late.append(f"{topic} took a write for {seat} under token {write.token} after one under {newest}")
+    return late

@@ -208,6 +208,7 @@ def _rows(outcomes: list[Outcome], events: int, faults: int, absent: dict[str, s
         _fault_row("invented", outcomes, "invented"),
         _fault_row("log_inconsistencies", outcomes, "nonmonotonic", "inconsistent_offsets"),
         _fault_row("committed_without_result", outcomes, "committed_without_result"),
+        _fault_row("late_writes", outcomes, "late_writes"),
         report.row("faults_injected", sum(hits.values()), "faults", "higher", goal=faults),
         report.row(
             "fault_kinds_hit",

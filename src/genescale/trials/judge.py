@@ -1,5 +1,6 @@
 """The end of a delivery run: the history from the log itself and from the journals, and what the checker says of it."""
 
+import itertools
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from genescale.events.log import EventLog, Position, Record, TopicPartition
 from genescale.events.loop_data import RecordDeadlettered
 from genescale.events.topics import DEAD_LETTERS, RESULTS
 from genescale.trials import journal
-from genescale.trials.checker import Acked, Final, History, Request, Sighting, Submission, check
+from genescale.trials.checker import Acked, FencedWrite, Final, History, Request, Sighting, Submission, check
 from genescale.trials.roles import LANE, Part, answer_of, id_of
 from genescale.trials.workload import Workload
 
@@ -36,7 +37,8 @@ def judge(part: Part, path: Path) -> None:
     """Read everything, check it, write the verdict to `path`."""
     log = part.open_log()
     try:
-        history = collect(log, part.workload, part.journals)
+        refuses = part.settings.log.kind != "kafka"
+        history = collect(log, part.workload, part.journals, refuses_late_writes=refuses)
         letters = {id_of(record): _error(record) for record in _all_records(log, DEAD_LETTERS)}
     finally:
         log.close()
@@ -56,8 +58,8 @@ def judge(part: Part, path: Path) -> None:
     path.write_bytes(msgspec.json.encode(verdict))
 
 
-def collect(log: EventLog, workload: Workload, journals: Path) -> History:
-    """Everything that is known about the run."""
+def collect(log: EventLog, workload: Workload, journals: Path, *, refuses_late_writes: bool) -> History:
+    """Everything that is known about the run. Kafka cannot refuse a late write; there it must only not be seen."""
     resumed = CATALOGUE.latest("genescale.events.lane.resumed").name.encode()
     history = History()
     strangers: set[Position] = set()
@@ -72,6 +74,8 @@ def collect(log: EventLog, workload: Workload, journals: Path) -> History:
             history.committed[TopicPartition(lag.topic, lag.partition)] = lag.position
     _add_producers(history, workload, journals)
     _add_readers(history, journals, strangers)
+    if refuses_late_writes:
+        _add_writes(history, journals)
     return history
 
 
@@ -120,3 +124,10 @@ def _add_readers(history: History, journals: Path, strangers: set[Position]) -> 
                 if position not in strangers:
                     history.sightings.append(Sighting(book.stem, position, event_id))
             history.shown += ((analysis, revision) for analysis, revision in new)
+
+
+def _add_writes(history: History, journals: Path) -> None:
+    for book in journal.all_of(journals, "consumer"):
+        for topics, seats, begin_s, end_s in journal.read(book):
+            for to, (topic, partition, token) in itertools.product(topics, seats):
+                history.writes.append(FencedWrite(to, TopicPartition(topic, partition), token, begin_s, end_s))

@@ -13,20 +13,21 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
 import msgspec
 
-from genescale.clock import rfc3339
+from genescale.clock import Clock, rfc3339
 from genescale.config import Settings
 from genescale.errors import Permanent, Retryable
 from genescale.events import envelope, failpoint
 from genescale.events.analysis_data import AnalysisError, AnalysisRequest, AnalysisResult
 from genescale.events.catalogue import new_event
 from genescale.events.envelope import Event
-from genescale.events.log import EventLog, Position, Record, TopicPartition
+from genescale.events.log import EventLog, Fence, NewRecord, Position, Record, TopicPartition
 from genescale.events.loop_data import Failure
 from genescale.events.retry import RetryPolicy
 from genescale.events.runner import LoopSettings, Runner, Subscription
@@ -172,6 +173,7 @@ def consume(part: Part) -> None:
     failpoint.arm(part.board.death_at(part.slot))
     clock = JumpingClock(part.board)
     log = part.open_log()
+    witness: Any = Witness(log, part.journal("consumer"), clock)
     subscription = Subscription(
         group=LANE.group,
         topics=(LANE.topic,),
@@ -182,10 +184,34 @@ def consume(part: Part) -> None:
         deps=Deps(part, set(), clock),
         wake_when_drained=True,
     )
-    runner = Runner(log, subscription, LOOP, clock, version="trial", seed=part.number)
+    runner = Runner(witness, subscription, LOOP, clock, version="trial", seed=part.number)
     signal.signal(signal.SIGTERM, lambda _signal, _frame: runner.stop())
     runner.run()
     log.close()
+
+
+class Witness:
+    """The log as the loop sees it; notes under which tokens it took writes."""
+
+    def __init__(self, log: EventLog, book: Journal, clock: Clock) -> None:
+        self._log, self._book, self._clock = log, book, clock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    def append(self, records: Sequence[NewRecord], fence: Fence | None = None) -> "Future[list[Position]]":
+        """See `EventLog`."""
+        begin_s = self._clock.monotonic_s()
+        future = self._log.append(records, fence)
+        if fence is not None:
+            topics = sorted({record.topic for record in records})
+            seats = [[*seat, token] for seat, token in fence.tokens.items()]
+            future.add_done_callback(lambda done: self._note(done, topics, seats, begin_s))
+        return future
+
+    def _note(self, done: "Future[list[Position]]", topics: list[str], seats: list[list[Any]], begin_s: float) -> None:
+        if not done.cancelled() and done.exception() is None:
+            self._book.write(topics, seats, begin_s, self._clock.monotonic_s())
 
 
 def handle(events: Sequence[Event], deps: Deps) -> list[Event]:
