@@ -1,6 +1,7 @@
 """A group member in a process of its own: `python kafka_member.py SERVERS PROTOCOL GROUP TOPIC`.
 
-Driven by lines on stdin. It polls until it has something, prints what it owns and holds, and on the line `commit` tries to commit it.
+It is driven by lines on stdin: it polls until it has something, says what it owns and holds, and on the line `commit`
+tries to commit it.
 """
 
 import json

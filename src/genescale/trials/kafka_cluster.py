@@ -247,8 +247,10 @@ class KafkaCluster:
         # The brokers join the guard's process group. However this process ends, SIGKILL included, its end of the pipe
         # closes, and the guard removes the data and kills the group. The end of a mere thread changes nothing, as it
         # would with PR_SET_PDEATHSIG.
+        # Brokers that still write may put back what was just removed: a few rounds, then the end in any case.
+        script = 'read -r _; for _ in 1 2 3 4 5; do rm -rf -- "$0" && break; done; kill -KILL 0'
         self._guard = subprocess.Popen(
-            ["sh", "-c", 'read -r _; rm -rf -- "$0"; kill -KILL 0', str(self.folder)],
+            ["sh", "-c", script, str(self.folder)],
             stdin=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             process_group=0,
