@@ -38,6 +38,7 @@ from confluent_kafka.admin import (
 from genescale.clock import Clock
 from genescale.errors import Fatal, Fenced, GenescaleError, LogUnavailable, Permanent, TooLarge, UnknownTopic
 from genescale.events import failpoint
+from genescale.events.append_watch import watch_append
 from genescale.events.kafka_settings import (
     BATCH_BYTES_MAX,
     ClientConfig,
@@ -415,6 +416,7 @@ class KafkaLog:
             future.set_result([])
             return future
         failpoint.hit("before_append")
+        watch_append((record.topic for record in records), future, self.clock)
         batch = _Batch(future, len(records), self.explain)
         senders = {name: self._sender(min(BATCH_BYTES_MAX, topic.record_bytes_max)) for name, topic in limits.items()}
         for index, record in enumerate(records):
