@@ -27,7 +27,6 @@ import msgspec
 from genescale.clock import Clock
 from genescale.errors import Fenced, LogDamaged, Retryable, TooLarge, UnknownTopic
 from genescale.events import sqlite_groups as groups
-from genescale.events import wal
 from genescale.events.log import (
     AssignmentListener,
     Fence,
@@ -57,6 +56,7 @@ from genescale.events.sqlite_file import (
     sync_directory,
 )
 from genescale.events.sqlite_writer import WriteFile, Writer
+from genescale.store import wal
 
 T = TypeVar("T")
 
@@ -733,12 +733,8 @@ def recover_file(path: Path) -> str:
         )
     if path.exists():
         _check_length(path, wal_path, state)
-    if state.damage == "tail" and state.page_bytes:
-        keep = 32 + state.committed * (24 + state.page_bytes)
-        cut = wal_path.stat().st_size - keep
-        with wal_path.open("r+b") as file:
-            file.truncate(keep)
-            os.fsync(file.fileno())
+    if state.damage == "tail":
+        cut = wal.cut(wal_path, state)
         sync_directory(wal_path.parent)
         return f"{wal_path}: the last {cut:,} bytes were an unfinished write ({state.place}) and were cut back"
     return ""

@@ -21,6 +21,7 @@ import apsw
 
 from genescale.clock import Clock
 from genescale.errors import DiskFull, Fatal, GenescaleError, LogBroken, Unsupported
+from genescale.store import wal
 from genescale.store.again import again, until
 from genescale.store.migration import RECORDED, CreateTable, plan, recall, remembered
 from genescale.store.sql import Dialect, Params, SqlTransaction, UniqueViolated, definition
@@ -35,7 +36,6 @@ from genescale.store.tables import (
     TransactionLost,
     check_declarations,
 )
-from genescale.store.wal import read_wal
 
 T = TypeVar("T")
 
@@ -193,18 +193,18 @@ class SqliteTables:
         return descriptor
 
     def _inspect_log(self) -> None:
-        wal = self._path.with_name(self._path.name + "-wal")
-        report = read_wal(wal)
-        place = "its header" if report.bad_frame == -1 else f"frame {report.bad_frame}"
-        if report.damaged:
+        path = self._path.with_name(self._path.name + "-wal")
+        state = wal.scan(path)
+        if state.damage == "middle":
             raise TablesDamaged(
-                f"{wal} is damaged at {place}, and {report.commits_behind} transactions lie at or behind it; SQLite "
-                "would forget them in silence. Nothing was changed; restore a backup",
-                path=str(wal),
-                place=place,
+                f"{path} is damaged in the middle ({state.place}), and transactions lie behind it that SQLite would "
+                "forget in silence. Nothing was changed; restore a backup",
+                path=str(path),
+                place=state.place,
             )
-        if report.bad_frame is not None:
-            self.notices += (f"{wal}: the last transaction was not finished when the machine stopped and is cut off",)
+        if state.damage == "tail":
+            size = wal.cut(path, state)
+            self.notices += (f"{path}: the last {size:,} bytes were an unfinished write and are cut off",)
 
     def _connect(self, *, reader: bool = False) -> apsw.Connection:
         with _translated(self._path):

@@ -1,86 +1,227 @@
-"""Looks at SQLite's write-ahead log before SQLite does, because SQLite skips damage in silence.
+"""Looks at a SQLite write-ahead log before SQLite does, because SQLite skips damage in silence.
 
-After a crash SQLite reads the log up to the first frame whose checksum is wrong and forgets the rest: one flipped bit
-in the middle loses every transaction behind it, and `integrity_check` finds nothing. Here the two cases are told
-apart. With `synchronous=FULL` at most one transaction can be unfinished when the power fails, so a wrong checksum with
-at most one commit at or behind it is a torn tail. With two commits or more, something that was promised is damaged.
+SQLite recovers a log by reading it until the first frame that does not check, and takes what follows for rubbish. That
+is right for a torn tail and wrong for a flipped bit in the middle: a hundred committed records become forty-eight, and
+every integrity check is content. So whoever opens a file first looks for himself and tells the two apart:
 
-The file format is SQLite's own: https://sqlite.org/fileformat2.html#the_write_ahead_log
+- `none`: everything of this round of the log checks, up to a commit.
+- `tail`: what does not check, or was never committed, belongs to the last transaction. A power cut may leave that.
+- `middle`: a later transaction was begun behind the first bad frame. With `synchronous=FULL` a transaction begins only
+  when the one before it is on the disk, so no power cut did this: something that was promised is damaged.
+
+What proves that a later transaction was begun? Not its salts alone. Frames of the last transaction reach the disk in
+any order; frames of earlier rounds, with other salts, lie behind and between them; and a writer that was killed before
+its commit counted leaves frames of *this* round, commit mark included, over which the next writer puts a shorter
+transaction. The proof is the chain: the checksum of every frame continues that of the frame before it. A frame of this
+round that continues a commit frame was written by somebody who had seen that commit. Leftovers of killed writers
+continue frames that are gone. A commit frame that is itself the bad one may have lost its mark, its salts or its sum to
+the flipped bit, so for that one every reading that a single bit allows is tried.
+
+For a file that is not power-safe (`synchronous=NORMAL`) a power cut may tear many transactions, and `middle` proves
+nothing: its owner cuts it back like a tail, and says so.
+
+The format is SQLite's own: https://sqlite.org/fileformat2.html#the_write_ahead_log
 """
 
+import mmap
+import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, NamedTuple, TypeAlias
 
-import msgspec
+from genescale.store.kernel import wal_checksum
 
 HEADER_BYTES = 32
 FRAME_HEADER_BYTES = 24
-MAGIC_LITTLE, MAGIC_BIG = 0x377F0682, 0x377F0683
+
+_MAGICS = {0x377F0682: False, 0x377F0683: True}  # the last bit: checksums over big-endian words
+
+Bytes: TypeAlias = bytes | memoryview
+Sums: TypeAlias = tuple[int, int]
 
 
-class WalReport(msgspec.Struct, frozen=True):
-    """What the log holds. `bad_frame` counts from 0; None when every frame is sound. -1 is the header of the file."""
+class WalState(NamedTuple):
+    """What stands in a write-ahead log."""
 
-    frames_sound: int
-    bad_frame: int | None = None
-    commits_behind: int = 0
+    frames: int  # frames that check, up to the first bad one
+    committed: int  # of these, the frames up to the last commit: what SQLite will see
+    damage: Literal["none", "tail", "middle"]
+    place: str  # for a person: frame and byte of the first bad frame
+    page_bytes: int
 
     @property
-    def damaged(self) -> bool:
-        """True when transactions that were promised cannot be read any more."""
-        return self.bad_frame is not None and self.commits_behind >= (1 if self.bad_frame == -1 else 2)
+    def committed_bytes(self) -> int:
+        """The length of the file up to the last commit."""
+        return HEADER_BYTES + self.committed * (FRAME_HEADER_BYTES + self.page_bytes)
 
 
-def read_wal(path: Path) -> WalReport:
-    """Check every frame of a log. Only while no process has the database open: a write under way looks like damage."""
+class Frame(NamedTuple):
+    """One page in the log."""
+
+    number: int  # 1, 2, 3 ... in the log
+    page: int
+    pages_after_commit: int  # 0: not the last frame of a transaction
+    data: bytes
+
+
+EMPTY = WalState(0, 0, "none", "", 0)
+
+
+def scan(path: Path) -> WalState:
+    """Look at a `-wal` file that nobody has open: a write under way looks like damage.
+
+    A missing or empty file is in order; so is one whose header was never finished.
+    """
     try:
-        wal = path.open("rb")
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size < HEADER_BYTES:
+                return EMPTY
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as raw:
+                return scan_bytes(raw)
     except FileNotFoundError:
-        return WalReport(0)
-    with wal:
-        header = wal.read(HEADER_BYTES)
-        if len(header) < HEADER_BYTES:
-            return WalReport(0)
-        magic, _, page_bytes, _, salt_1, salt_2, sum_1, sum_2 = struct.unpack(">8I", header)
-        order = ">" if magic == MAGIC_BIG else "<"
-        sums = _checksum(order, header[:24], (0, 0))
-        if magic not in (MAGIC_LITTLE, MAGIC_BIG) or sums != (sum_1, sum_2):
-            return _damaged_header(path)
-        salts = (salt_1, salt_2)
-        sound, bad, commits = 0, None, 0
-        while len(frame := wal.read(FRAME_HEADER_BYTES + page_bytes)) == FRAME_HEADER_BYTES + page_bytes:
-            _, pages_after_commit, *rest = struct.unpack(">6I", frame[:FRAME_HEADER_BYTES])
-            if tuple(rest[:2]) != salts and bad is None:
-                # Frames of an older round follow here, unless this one alone lost its salts: then go on and look.
-                bad = sound
-                continue
-            if bad is None:
-                sums = _checksum(order, frame[FRAME_HEADER_BYTES:], _checksum(order, frame[:8], sums))
-                if sums == tuple(rest[2:]):
-                    sound += 1
-                    continue
-                bad = sound
-            commits += tuple(rest[:2]) == salts and pages_after_commit > 0
-    return WalReport(sound, bad if commits else None, commits)
+        return EMPTY
 
 
-def _checksum(order: str, data: bytes, sums: tuple[int, int]) -> tuple[int, int]:
-    s0, s1 = sums
-    words = struct.unpack(f"{order}{len(data) // 4}I", data)
-    for x0, x1 in zip(words[::2], words[1::2], strict=True):
-        s0 = (s0 + x0 + s1) & 0xFFFFFFFF
-        s1 = (s1 + x1 + s0) & 0xFFFFFFFF
-    return s0, s1
+def scan_bytes(raw: Bytes) -> WalState:
+    """`scan` for the content of the file."""
+    if len(raw) < HEADER_BYTES:
+        return EMPTY
+    header = _header(raw)
+    if header is None:
+        return _bad_header(raw)
+    wal = _Wal(raw, *header)
+    frames = committed = 0
+    sums = wal.first_sums
+    while frames < wal.slots and wal.salts_of(frames) == wal.salts:
+        following = wal.sum_of(frames, sums)
+        if following != wal.stored_sum(frames):
+            break
+        sums = following
+        frames += 1
+        if wal.commit_size(frames - 1):
+            committed = frames
+    at = wal.start(frames)
+    place = f"frame {frames + 1} at byte {at:,}"
+    if wal.later_transaction_behind(frames, sums):
+        return WalState(frames, committed, "middle", place, wal.page_bytes)
+    if frames > committed or any(wal.salts_of(slot) == wal.salts for slot in range(frames, wal.slots)):
+        return WalState(frames, committed, "tail", place, wal.page_bytes)
+    if _part_of_this_round(raw, wal.start(wal.slots), wal.salts) or (frames < wal.slots and _may_be_ours(wal, frames)):
+        return WalState(frames, committed, "tail", place, wal.page_bytes)
+    return WalState(frames, committed, "none", "", wal.page_bytes)
 
 
-def _damaged_header(path: Path) -> WalReport:
-    """The header has 32 bytes, which no power cut tears: with commits behind it, it was damaged later."""
-    data = path.read_bytes()
-    commits = 0
-    for page_bytes in (4096, int.from_bytes(data[8:12], "big")):  # the header's own word may be the flipped one
-        if 512 <= page_bytes <= 65_536:
-            starts = range(
-                HEADER_BYTES, len(data) - FRAME_HEADER_BYTES - page_bytes + 1, FRAME_HEADER_BYTES + page_bytes
-            )
-            commits = max(commits, sum(data[start + 4 : start + 8] != bytes(4) for start in starts))
-    return WalReport(0, -1, commits)
+class _Wal:
+    """The frames of a log, by slot from 0, whether they check or not."""
+
+    def __init__(self, raw: Bytes, page_bytes: int, big_endian: bool, first_sums: Sums) -> None:
+        self.raw, self.page_bytes, self._big_endian, self.first_sums = raw, page_bytes, big_endian, first_sums
+        self.salts = bytes(raw[16:24])
+        self.frame_bytes = FRAME_HEADER_BYTES + page_bytes
+        self.slots = (len(raw) - HEADER_BYTES) // self.frame_bytes
+
+    def start(self, slot: int) -> int:
+        return HEADER_BYTES + slot * self.frame_bytes
+
+    def salts_of(self, slot: int) -> bytes:
+        at = self.start(slot)
+        return bytes(self.raw[at + 8 : at + 16])
+
+    def commit_size(self, slot: int) -> int:
+        at = self.start(slot)
+        return int.from_bytes(self.raw[at + 4 : at + 8], "big")
+
+    def stored_sum(self, slot: int) -> Sums:
+        return struct.unpack_from(">II", self.raw, self.start(slot) + 16)
+
+    def sum_of(self, slot: int, before: Sums, commit_size: int | None = None) -> Sums:
+        """The sum that a frame should have, if it continues `before` (and had this commit mark)."""
+        at = self.start(slot)
+        mark = self.raw[at + 4 : at + 8] if commit_size is None else commit_size.to_bytes(4, "big")
+        head = bytes(self.raw[at : at + 4]) + bytes(mark)
+        sums = wal_checksum(head, 0, 8, *before, self._big_endian)
+        return wal_checksum(self.raw, at + FRAME_HEADER_BYTES, self.page_bytes, *sums, self._big_endian)
+
+    def continues(self, slot: int, before: Sums) -> bool:
+        return self.salts_of(slot) == self.salts and self.sum_of(slot, before) == self.stored_sum(slot)
+
+    def later_transaction_behind(self, bad: int, before: Sums) -> bool:
+        """Whether some frame behind the first bad one continues a commit."""
+        if bad + 1 < self.slots and self._commit_was_continued(bad, before):
+            return True
+        return any(
+            self.commit_size(slot)
+            and self.salts_of(slot) == self.salts
+            and self.continues(slot + 1, self.stored_sum(slot))
+            for slot in range(bad + 1, self.slots - 1)
+        )
+
+    def _commit_was_continued(self, bad: int, before: Sums) -> bool:
+        """The same for the first bad frame, of which any part may be the damaged one."""
+        written, stored = self.commit_size(bad), self.stored_sum(bad)
+        if not self.continues(bad + 1, stored):
+            return written > 0 and self.continues(bad + 1, self.sum_of(bad, before))
+        # Its sum is as it was written, so its content is damaged, or its mark. A mark is a number of pages, which only
+        # grows; without that bound, a flipped highest bit of any word of the page could pass for one in the mark.
+        least = max((self.commit_size(slot) for slot in range(bad)), default=1)
+        most = next((size for slot in range(bad + 1, self.slots) if (size := self.commit_size(slot))), 0)
+        if written:  # 0x80 is the highest bit of its word in memory: in doubt, a promise was broken
+            return self.sum_of(bad, before, 0) != stored or (written == 0x80 and least <= written <= most)
+        return any(self.sum_of(bad, before, 1 << bit) == stored for bit in range(32) if least <= 1 << bit <= most)
+
+
+def _header(raw: Bytes) -> tuple[int, bool, Sums] | None:
+    magic, _version, page_bytes = struct.unpack_from(">III", raw)
+    if magic not in _MAGICS or not 512 <= page_bytes <= 65_536 or page_bytes & page_bytes - 1:
+        return None
+    sums = wal_checksum(raw, 0, 24, 0, 0, _MAGICS[magic])
+    if struct.pack(">II", *sums) != raw[24:32]:
+        return None
+    return page_bytes, _MAGICS[magic], sums
+
+
+def _bad_header(raw: Bytes) -> WalState:
+    """A header that does not check: nothing can be read.
+
+    It has 32 bytes, which no power cut tears, and SQLite makes it durable before the first frame. So frames behind it
+    mean that it was once in order.
+    """
+    behind = bytes(raw[HEADER_BYTES:]).strip(b"\0")
+    return WalState(0, 0, "middle" if behind else "tail", "the header at byte 0", 0)
+
+
+def _part_of_this_round(raw: Bytes, at: int, salts: bytes) -> bool:
+    """Whether the file ends with a piece of a frame of this round (or too small a piece to tell)."""
+    piece = bytes(raw[at:])
+    return bool(piece) and salts.startswith(piece[8:16])
+
+
+def _may_be_ours(wal: _Wal, slot: int) -> bool:
+    """A frame whose salts alone are damaged; a single one at the end would pass for a leftover of an earlier round."""
+    before = wal.first_sums if slot == 0 else wal.stored_sum(slot - 1)
+    return wal.sum_of(slot, before) == wal.stored_sum(slot)
+
+
+def cut(path: Path, state: WalState) -> int:
+    """Remove what lies behind the last commit, durably; how many bytes that were."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.truncate(state.committed_bytes if state.page_bytes else 0)
+        os.fsync(file.fileno())
+    return size - path.stat().st_size
+
+
+def frames(path: Path, state: WalState) -> Iterator[Frame]:
+    """The committed frames, in order."""
+    with path.open("rb") as file:
+        file.seek(HEADER_BYTES)
+        for number in range(1, state.committed + 1):
+            head = file.read(FRAME_HEADER_BYTES)
+            page, pages_after_commit = struct.unpack_from(">II", head)
+            yield Frame(number, page, pages_after_commit, file.read(state.page_bytes))
+
+
+def pages_held(path: Path, state: WalState) -> set[int]:
+    """The pages of which the log holds a committed version."""
+    return {frame.page for frame in frames(path, state)} if state.committed else set()
