@@ -34,6 +34,7 @@ _TICK_S = 0.01
 _GAP_S = 0.05  # between two faults, so that each meets a working crew
 _STUCK_S = 20.0  # without progress for so long, the run is judged as it is
 _JUMP_MS = 600_000
+_LAST_CALL_S = 15.0
 
 
 class Brokers(Protocol):
@@ -134,12 +135,14 @@ class Conductor:
         self._carry_out(fault)
 
     def _let_them_happen(self, until_s: float) -> None:
-        """Faults that wait for their moment (a failpoint, an fsync) get it, while there are events left."""
-        until_s = min(until_s, self._clock.monotonic_s() + 15.0)
-        while self._waiting_to_happen() and self._shown() < self._workload.events:
+        """Faults that wait for their moment (a failpoint, an fsync) get it, with the events that were kept for them."""
+        began_s, events = self._clock.monotonic_s(), self._workload.events
+        while self._waiting_to_happen() and self._shown() < events:
             self._turn()
-            self._board.put("allowed", self._shown() + 50)  # a trickle, so that there is traffic to meet
-            if self._clock.monotonic_s() > until_s:
+            elapsed_s = self._clock.monotonic_s() - began_s
+            share = PLANNED_SHARE + (1 - PLANNED_SHARE) * elapsed_s / _LAST_CALL_S
+            self._board.put("allowed", min(events, int(events * share)))
+            if elapsed_s > _LAST_CALL_S or began_s + elapsed_s > until_s:
                 return
 
     def _waiting_to_happen(self) -> bool:
