@@ -1,7 +1,7 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from genescale.trials.linearizable import Lease, Operation, idempotency_key, judge, lease
@@ -139,5 +139,12 @@ def fits(order):
 
 
 @given(arbitrary_leases())
+@example(  # the expiry has nothing to take away at first, and makes room for the second owner later
+    [
+        Operation("p", 0, None, ("acquire", "a")),
+        Operation("p", 0, 0, ("acquire", "a"), 2),
+        Operation("p", 0, 0, ("expire",)),
+    ]
+)
 def test_it_agrees_with_brute_force(history):
     assert bool(judge(history, lease, Lease())) != explained_by_brute_force(history)

@@ -11,6 +11,9 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple, TypeAlias
 
+# What answers the same whether it changed anything or not: such an operation may do nothing now and something later.
+_SILENT = frozenset({"expire"})
+
 State: TypeAlias = Hashable
 Answer: TypeAlias = Any
 
@@ -64,16 +67,18 @@ def _search(operations: list[Operation], model: Model, start: State) -> list[Ope
 def _steps(operations: list[Operation], model: Model, done: int, state: State) -> list[tuple[int, State]]:
     """Where one more operation can lead from here.
 
-    An operation that fits and changes nothing is taken at once and alone: no order gains by waiting for it. One that
-    changes nothing and was never answered need not happen at all. Without these two rules the search explodes.
+    An operation that fits and changes nothing is taken at once and alone: no order gains by waiting for it, since its
+    answer binds it to change nothing later either. One that changes nothing and was never answered need not happen at
+    all. Without these two rules the search explodes.
     """
     steps: list[tuple[int, State]] = []
     for n in _possible_next(operations, done):
         outcomes = model(state, operations[n])
         if outcomes == (state,):
-            if operations[n].end is not None:
+            if operations[n].end is None:
+                continue
+            if operations[n].ask[0] not in _SILENT:
                 return [(done | 1 << n, state)]
-            continue
         steps += ((done | 1 << n, after) for after in outcomes)
     return steps
 
