@@ -8,7 +8,7 @@ in this process: equal values look equal within one run, and nobody can guess a 
 import hashlib
 import secrets
 from collections.abc import Sized
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 T = TypeVar("T", bound=Sized)
 
@@ -31,7 +31,9 @@ class Sensitive(Generic[T]):
         return len(self._value)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sensitive) and self._value == other.reveal()  # pyright: ignore[reportUnknownMemberType]
+        if not isinstance(other, Sensitive):
+            return False
+        return self._value == cast("Sensitive[Sized]", other).reveal()
 
     def __hash__(self) -> int:
         return hash((Sensitive, self._value))

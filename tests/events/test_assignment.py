@@ -1,4 +1,4 @@
-"""The rule of shares: whatever order members act in, every partition ends up owned, and shares differ by one at most."""
+"""The rule of shares: in whatever order members act, every partition gets an owner and shares differ by at most one."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +33,7 @@ def settle(
 def test_every_partition_is_owned_and_shares_are_fair(members: list[str], count: int, draw: object) -> None:
     seats = [TopicPartition("t", n) for n in range(count)]
     start = {seat: draw.choice([*members, None]) for seat in seats}  # pyright: ignore[reportAttributeAccessIssue]
-    owners = settle({member: ("t",) for member in members}, start, members)
+    owners = settle(dict.fromkeys(members, ("t",)), start, members)
     shares = [sum(owner == member for owner in owners.values()) for member in members]
     assert sum(shares) == count
     assert max(shares) - min(shares) <= 1
@@ -54,5 +54,5 @@ def test_a_member_that_does_not_read_a_topic_gets_none_of_it() -> None:
 def test_a_newcomer_moves_no_more_than_its_share() -> None:
     seats = [TopicPartition("t", n) for n in range(24)]
     before: dict[TopicPartition, str | None] = {seat: "one" if seat.partition < 12 else "two" for seat in seats}
-    after = settle({name: ("t",) for name in ("one", "two", "three")}, dict(before), ["three", "one", "two"])
+    after = settle(dict.fromkeys(("one", "two", "three"), ("t",)), dict(before), ["three", "one", "two"])
     assert sum(before[seat] != after[seat] for seat in seats) == 8

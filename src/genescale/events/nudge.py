@@ -84,7 +84,7 @@ class Nudger:
         """Wake every reader of the channel. Pipes whose reader died are removed."""
         folder = self._directory / channel
         try:
-            names = os.listdir(folder)
+            names = os.listdir(folder)  # noqa: PTH208 - no Path for each name: this runs for every batch
         except FileNotFoundError:
             return
         for name in names:

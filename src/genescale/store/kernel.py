@@ -19,7 +19,7 @@ except ImportError:
 COMPILED: bool = cython.compiled
 
 
-def wal_checksum(  # noqa: PLR0917 - called once per frame, by position
+def wal_checksum(
     data: bytes | bytearray | memoryview, offset: int, length: int, s0: int, s1: int, big_endian: bool
 ) -> tuple[int, int]:
     """SQLite's running checksum over `data[offset:offset + length]`, continued from `(s0, s1)`.

@@ -152,7 +152,7 @@ def _literal(dialect: Dialect, value: str | float | bytes) -> str:
 # ------------------------------------------------------------------ statements
 
 
-class UniqueViolated(Exception):  # noqa: N818 - never leaves this room
+class UniqueViolated(Exception):
     """How an adapter says that a statement would have made two rows with one key."""
 
 

@@ -182,8 +182,8 @@ def wakeup_p99_ms(seed: int, clock: Clock, nudges: int = 400) -> Row:
             consumer = log.consumer(_GROUP, [TOPIC])
             took_ms: list[float] = []
             while len(took_ms) < nudges:
-                for record in consumer.poll(10, 10.0):
-                    took_ms.append((clock.monotonic_s() - float(record.value or b"0")) * 1000)
+                records = consumer.poll(10, 10.0)
+                took_ms += [(clock.monotonic_s() - float(record.value or b"0")) * 1000 for record in records]
             consumer.close()
             log.close()
             return took_ms

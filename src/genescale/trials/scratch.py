@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def scratch() -> Iterator[Path]:
+def scratch() -> Generator[Path]:
     """An empty folder on a disk, gone afterwards. Memory would make every fsync free."""
     base = cache_folder() / "trials"
     base.mkdir(parents=True, exist_ok=True)
