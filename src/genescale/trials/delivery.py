@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Generator
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,18 +60,23 @@ def run(
     """Try it. `seconds` bounds the run; events and faults follow from it when they are not given."""
     if not sys.platform.startswith("linux"):
         raise CannotRun("verify delivery stops and kills processes in ways that it knows only on Linux")
+    absent = _absent_kinds(kafka)
+    for module in ("genescale.events.sqlite", *(["genescale.events.kafka"] if kafka else [])):
+        import_module(module)  # once, before all forks: `wiring` would do it in every one of hundreds of processes
     began_s = clock.monotonic_s()
     budget_s = seconds or BUDGET_S
     scale = budget_s / BUDGET_S if seconds else 1.0
     # A short run gets relatively fewer events: starting, resting and judging take their time in any run.
     events = events or int(EVENTS * scale)
     faults = faults if faults is not None else int(FAULTS * scale)
-    absent = _absent_kinds(kafka)
     stages = _stages(kafka, disk="disk_full" not in absent)
     folder = Path(tempfile.mkdtemp(prefix="genescale-delivery-"))
     outcomes: list[Outcome] = []
+    share_left = 1.0
     for stage, its_events, its_faults in _divide(stages, events, faults):
-        until_s = clock.monotonic_s() + budget_s * stage.share * _INJECT_SHARE
+        left_s = began_s + budget_s - clock.monotonic_s()  # with what the stages before did not need
+        until_s = clock.monotonic_s() + left_s * stage.share / share_left * _INJECT_SHARE
+        share_left -= stage.share
         plan = _Plan(stage, seed, its_events, its_faults, folder / stage.name, until_s)
         outcomes.append(_try_stage(plan, clock))
     rows = _rows(outcomes, events, faults, absent)
