@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genescale.trials import lossyfs
-from genescale.trials.lossyfs import Change
+from genescale.trials import lossyfs, unsynced
+from genescale.trials.unsynced import Change
 from support.require import require
 
 # ---- the arithmetic of loss, without a mount ----
@@ -60,9 +60,9 @@ def test_after_a_full_loss_the_file_is_as_of_the_last_fsync(tmp_path_factory, op
         elif kind == "truncate":
             disk.truncate(where)
         else:
-            disk.changes = lossyfs.synced(disk.changes)
+            disk.changes = unsynced.synced(disk.changes)
             durable = disk.content()
-    lossyfs.undo(disk.fd, disk.changes)
+    unsynced.undo(disk.fd, disk.changes)
     assert disk.content() == durable
     os.close(disk.fd)
 
@@ -70,10 +70,10 @@ def test_after_a_full_loss_the_file_is_as_of_the_last_fsync(tmp_path_factory, op
 def test_a_torn_loss_keeps_some_blocks_and_loses_others(tmp_path):
     disk = Disk(tmp_path / "file")
     disk.write(0, b"a" * 65536)
-    disk.changes = lossyfs.synced(disk.changes)
+    disk.changes = unsynced.synced(disk.changes)
     disk.write(0, b"b" * 65536)
-    lossyfs.undo(disk.fd, disk.changes)
-    assert lossyfs.redo_some(disk.fd, disk.changes, random.Random(1)) > 0
+    unsynced.undo(disk.fd, disk.changes)
+    assert unsynced.redo_some(disk.fd, disk.changes, random.Random(1)) > 0
     content = disk.content()
     blocks = {content[n : n + 512] for n in range(0, 65536, 512)}
     assert blocks == {b"a" * 512, b"b" * 512}
@@ -83,14 +83,14 @@ def test_a_torn_loss_keeps_some_blocks_and_loses_others(tmp_path):
 def test_what_a_failed_fsync_did_not_save_is_lost_after_a_later_good_one(tmp_path):
     disk = Disk(tmp_path / "file")
     disk.write(0, b"0123456789")
-    disk.changes = lossyfs.synced(disk.changes)
+    disk.changes = unsynced.synced(disk.changes)
     disk.write(2, b"xxxxxx")
     for change in disk.changes:
         change.doomed = True
     disk.write(4, b"YY")
-    disk.changes = lossyfs.synced(disk.changes)
+    disk.changes = unsynced.synced(disk.changes)
     assert disk.content() == b"01xxYYxx89"
-    lossyfs.undo(disk.fd, disk.changes)
+    unsynced.undo(disk.fd, disk.changes)
     assert disk.content() == b"0123YY6789"
     os.close(disk.fd)
 
