@@ -1,5 +1,6 @@
 """Check the types of the pages. Node comes with the environment, `web/node_modules` with the build of the package."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,8 @@ def main() -> int:
         print("web/node_modules is missing: uv sync --reinstall-package genescale")
         return 1
     options = ["--tsconfig", "tsconfig.json", "--fail-on-warnings"]
-    return subprocess.run([node, CHECK, *options], cwd=WEB, check=False).returncode
+    plain = {**os.environ, "NO_COLOR": "1"}
+    return subprocess.run([node, CHECK, *options], cwd=WEB, env=plain, check=False).returncode
 
 
 if __name__ == "__main__":
