@@ -25,7 +25,7 @@ import apsw
 import msgspec
 
 from genescale.clock import Clock
-from genescale.errors import Fenced, LogDamaged, Retryable, TooLarge, UnknownTopic
+from genescale.errors import Fenced, GenescaleError, LogDamaged, Retryable, TooLarge, UnknownTopic
 from genescale.events import sqlite_groups as groups
 from genescale.events.log import (
     AssignmentListener,
@@ -43,6 +43,7 @@ from genescale.events.log import (
 )
 from genescale.events.nudge import Nudger, Waiter
 from genescale.events.sqlite_file import (
+    APPLICATION_ID,
     PAGE_BYTES,
     TopicReader,
     TopicWriter,
@@ -52,6 +53,8 @@ from genescale.events.sqlite_file import (
     explain,
     lay_out,
     locked,
+    missing,
+    page_sum_matches,
     remove_before,
     sync_directory,
 )
@@ -91,7 +94,7 @@ class SqliteLog:
         self._catalogue = WriteFile(self.catalogue_path, connect(self.catalogue_path))
         self._reader = connect(self.catalogue_path, read_only=True)
         self._reader_lock = threading.Lock()
-        self._checkpointer = _Checkpointer(settings.checkpoint_bytes)
+        self._checkpointer = _Checkpointer(settings.checkpoint_bytes, self._give_up)
         self._writer = Writer(
             clock,
             records_max=settings.queue_records_max,
@@ -113,8 +116,11 @@ class SqliteLog:
 
     def _enter(self) -> int:
         """Take part in the log. Whoever finds it empty of others looks for damage first."""
+        new = not self.directory.exists()
         try:
             (self.directory / "topics").mkdir(parents=True, exist_ok=True)
+            if new:  # its own name must be durable before anything in it is promised
+                sync_directory(self.directory.parent)
             descriptor = os.open(self.directory / "open.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise explain(error, self.directory) from error
@@ -124,19 +130,15 @@ class SqliteLog:
             fcntl.flock(descriptor, fcntl.LOCK_SH)
             return descriptor
         try:
-            self._recover()
-            groups.lay_out_catalogue(self.catalogue_path)
+            self.repairs += recover(self.catalogue_path, self.directory / "topics")
         except BaseException:
             os.close(descriptor)
             raise
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         return descriptor
 
-    def _recover(self) -> None:
-        for path in (self.catalogue_path, *sorted((self.directory / "topics").glob("*.db"))):
-            note = recover_file(path)
-            if note:
-                self.repairs.append(note)
+    def _give_up(self, error: GenescaleError) -> None:
+        self._writer.give_up(error)
 
     # ---- topics ----
 
@@ -284,9 +286,9 @@ class SqliteLog:
         now_s = self.clock.monotonic_s()
         self.run_in_catalogue(lambda: groups.set_positions(db, group, positions, now_s))
 
-    def run_in_catalogue(self, work: Callable[[], T], *, durable: bool = True) -> T:
+    def run_in_catalogue(self, work: Callable[[], T]) -> T:
         """Run `work` in a transaction of the catalogue and wait for it."""
-        return self._answer(self._writer.submit(self._catalogue, work, durable=durable))
+        return self._answer(self._writer.submit(self._catalogue, work))
 
     def read_catalogue(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run a read on the catalogue."""
@@ -308,7 +310,7 @@ class SqliteLog:
 
     def nudge_group(self, group: str) -> None:
         """Let the other members look at their group."""
-        self.run_in_catalogue(lambda: self._nudger.nudge(group_channel(group)), durable=False)
+        self.run_in_catalogue(lambda: self._nudger.nudge(group_channel(group)))
 
     def _answer(self, future: "Future[T]") -> T:
         try:
@@ -320,7 +322,11 @@ class SqliteLog:
             ) from None
 
     def _beat(self) -> None:
-        """Called by the writer thread about every heartbeat: prolong the leases of members that still poll."""
+        """Called by the writer thread about every heartbeat: prolong the leases of members that still poll.
+
+        A lease need not survive a power cut, and is durable all the same: a file in which some transactions were never
+        synced could not be told from a damaged one afterwards (see `store.wal`).
+        """
         now_s = self.clock.monotonic_s()
         with self._lock:
             alive = [consumer.membership for consumer in self._consumers if consumer.polled_lately(now_s)]
@@ -328,9 +334,7 @@ class SqliteLog:
             return
         expires_s = now_s + self.settings.session_timeout_s
         with contextlib.suppress(Retryable):
-            self._writer.submit(
-                self._catalogue, lambda: groups.renew(self._catalogue.connection, alive, expires_s), durable=False
-            )
+            self._writer.submit(self._catalogue, lambda: groups.renew(self._catalogue.connection, alive, expires_s))
         self._checkpointer.consider(self._catalogue)
 
     def enlist(self, consumer: "SqliteConsumer") -> None:
@@ -657,8 +661,8 @@ class SqliteConsumer:
 class _Checkpointer:
     """Folds write-ahead logs into their files, in a thread of its own. A lock makes one process of all the owner."""
 
-    def __init__(self, bytes_max: int) -> None:
-        self._bytes_max = bytes_max
+    def __init__(self, bytes_max: int, on_failure: Callable[[GenescaleError], None]) -> None:
+        self._bytes_max, self._on_failure = bytes_max, on_failure
         self._wanted: dict[Path, WriteFile] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -683,10 +687,22 @@ class _Checkpointer:
                 if self._closed:
                     return
                 _, file = self._wanted.popitem()
-            self.fold(file)
+            try:
+                self.fold(file)
+            except GenescaleError as error:  # from here on every caller of the log is told
+                self._on_failure(error)
 
     def fold(self, file: WriteFile) -> bool:
         """Fold one log in, unless another process is doing it. True when all of it went in."""
+        try:
+            return self._fold(file)
+        except (apsw.Error, OSError) as error:
+            reason = explain(error, file.path)
+            if isinstance(reason, Retryable):  # a long reader, or a full disk: next time
+                return False
+            raise reason from error
+
+    def _fold(self, file: WriteFile) -> bool:
         descriptor = os.open(file.path.with_name(file.path.name + ".checkpoint"), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -701,8 +717,6 @@ class _Checkpointer:
                     with locked(file.lock_path):
                         frames, folded = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
                 return frames == folded
-        except apsw.BusyError:
-            return False  # a long reader: next time
         finally:
             os.close(descriptor)
 
@@ -719,21 +733,48 @@ class _Checkpointer:
             self._thread.join()
 
 
-def recover_file(path: Path) -> str:
-    """Look at one file of a log that nobody has open. A torn tail is cut and told; damage in the middle is refused."""
+def recover(catalogue: Path, topics: Path) -> list[str]:
+    """Look at all files of a log that nobody has open; what was cut back. Raises `LogDamaged` when that is no way."""
+    notes = [recover_file(catalogue)]
+    files = sorted(topics.glob("*.db"))
+    if files and not (catalogue.exists() and catalogue.stat().st_size):
+        raise missing(catalogue)
+    groups.lay_out_catalogue(catalogue)
+    with contextlib.closing(connect(catalogue, read_only=True)) as connection:
+        try:
+            specs = groups.read_topics(connection)
+        except apsw.Error as error:
+            raise explain(error, catalogue) from error
+    for name, spec in specs.items():
+        path = topics / f"{name}.db"
+        if not path.exists() or not path.stat().st_size:
+            raise missing(path)
+        notes.append(recover_file(path, power_safe=spec.power_safe))
+    notes += [_recover_unknown(path) for path in files if path.stem not in specs]
+    return [note for note in notes if note]
+
+
+def _recover_unknown(path: Path) -> str:
+    """A file that the catalogue does not know: its topic was being made when the process ended."""
+    wal_path = path.with_name(path.name + "-wal")
+    begun = path.read_bytes()[:16] == b"SQLite format 3\x00"
+    if begun or path.stat().st_size > PAGE_BYTES or wal.scan(wal_path).committed:
+        return recover_file(path)
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    return f"{path} was never finished, held nothing, and was removed"
+
+
+def recover_file(path: Path, *, power_safe: bool = True) -> str:
+    """Look at one file that nobody has open. A torn tail is cut and told; damage in the middle is refused."""
     wal_path = path.with_name(path.name + "-wal")
     state = wal.scan(wal_path)
-    if state.damage == "middle":
-        raise LogDamaged(
-            f"{wal_path} is damaged in the middle ({state.place}): {state.committed} frames before it are in order, and "
-            "what follows was written later and cannot be trusted. Nothing was skipped. Restore a copy, or save what "
-            "can be read with `genescale events salvage`",
-            path=str(wal_path),
-            place=state.place,
-        )
+    if state.damage == "middle" and (power_safe or not state.page_bytes):
+        what = f"is damaged in the middle: {state.committed} frames are in order, then something written later is not"
+        raise _refused(wal_path, state.place, what)
     if path.exists():
         _check_length(path, wal_path, state)
-    if state.damage == "tail":
+    if state.damage != "none":
         cut = wal.cut(wal_path, state)
         sync_directory(wal_path.parent)
         return f"{wal_path}: the last {cut:,} bytes were an unfinished write ({state.place}) and were cut back"
@@ -741,33 +782,37 @@ def recover_file(path: Path) -> str:
 
 
 def _check_length(path: Path, wal_path: Path, state: wal.WalState) -> None:
-    """A main file that is shorter than its header says has lost pages, unless the write-ahead log still has them."""
+    """A main file that is shorter than it should be has lost pages, unless the write-ahead log still has them."""
     with path.open("rb") as file:
-        header = file.read(100)
-    size = path.stat().st_size
-    if size == 0:
+        first = file.read(PAGE_BYTES)
+    if not first:
         return
-    if len(header) < 100 or header[:16] != b"SQLite format 3\x00":
-        raise LogDamaged(
-            f"{path} does not begin like a SQLite file; nothing was changed. Restore a copy, or save what can be read "
-            "with `genescale events salvage`",
-            path=str(path),
-            place="the header at byte 0",
-        )
-    page_bytes = int.from_bytes(header[16:18], "big")
-    page_bytes = 65_536 if page_bytes == 1 else page_bytes
-    pages = int.from_bytes(header[28:32], "big")
-    present = size // page_bytes
-    if present < pages:
-        missing = set(range(present + 1, pages + 1)) - wal.pages_held(wal_path, state)
-        if missing:
-            place = f"page {min(missing)} at byte {(min(missing) - 1) * page_bytes:,}"
-            raise LogDamaged(
-                f"{path} has {present} pages and should have {pages}: it was cut off at {place}. Nothing was skipped. "
-                "Restore a copy, or save what can be read with `genescale events salvage`",
-                path=str(path),
-                place=place,
-            )
+    if first[:16] != b"SQLite format 3\x00":
+        raise _refused(path, "the header at byte 0", "does not begin like a SQLite file")
+    held: set[int] = set()
+    pages = 0
+    for frame in wal.frames(wal_path, state):  # the last of them ends a transaction, and says how long the file is
+        held.add(frame.page)
+        pages = frame.pages_after_commit
+    ours = int.from_bytes(first[68:72], "big") == APPLICATION_ID
+    if not held and (ours or len(first) < PAGE_BYTES):  # a file of another program is told as such when it is opened
+        if len(first) < PAGE_BYTES or not page_sum_matches(first):
+            raise _refused(path, "page 1 at byte 0", "has a first page that is cut off or has the wrong checksum")
+        pages = int.from_bytes(first[28:32], "big")
+    present = path.stat().st_size // PAGE_BYTES
+    lost = next((page for page in range(present + 1, pages + 1) if page not in held), 0)
+    if lost:
+        place = f"page {lost} at byte {(lost - 1) * PAGE_BYTES:,}"
+        raise _refused(path, place, f"has {present} pages and should have {pages}: it was cut off")
+
+
+def _refused(path: Path, place: str, what: str) -> LogDamaged:
+    return LogDamaged(
+        f"{path} {what} ({place}). Nothing was skipped or changed. Restore a copy, or save what can be read with "
+        "`genescale events salvage`",
+        path=str(path),
+        place=place,
+    )
 
 
 def _resolved(value: T) -> "Future[T]":

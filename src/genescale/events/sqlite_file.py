@@ -1,22 +1,31 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# apsw's own annotations use a type that Python 3.11 does not have.
 """One topic in one SQLite file: its tables, its checksums, and how SQLite's errors read in our words.
 
 Each partition is a table of its own whose rowid is the offset, so that appending always happens at the end of a tree
 and reading is a walk along it. Offsets are dense, which makes a missing record visible: a hole is damage.
 
-Every record carries a CRC over its place and its content. SQLite checks the structure of a page when it must, never
-the bytes of a value; a flipped bit in somebody's result would be served as if nothing had happened.
+SQLite by itself checks neither the bytes of a value nor most of the structure around it: a flipped bit is served as if
+nothing had happened, or hides the end of a partition. Two sums stand against that. Every page carries one, in eight
+bytes at its end, which SQLite's own shim `cksumvfs` writes and checks whenever a page comes from the disk; it covers
+what is not a record too: tables, fences, positions. And every record carries a CRC over its place and its content,
+because a whole and healthy page can still be the wrong one, and because salvage looks at records behind SQLite's back.
 """
 
 import errno
 import fcntl
 import os
+import shutil
 import struct
+import threading
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import apsw
+import apsw.sqlite_extra
 import msgspec
 
 from genescale.errors import (
@@ -31,6 +40,7 @@ from genescale.errors import (
 )
 from genescale.events.kernel import partition_of
 from genescale.events.log import Fence, Headers, NewRecord, PartitionBounds, Record, TopicPartition, TopicSpec
+from genescale.store.kernel import wal_checksum
 
 # SQLite 3.7.0 to 3.51.2 can corrupt a write-ahead log when several processes write and checkpoint it, which is what
 # we do all day (sqlite.org/wal.html, "the WAL-reset bug").
@@ -38,7 +48,11 @@ SQLITE_OLDEST = (3, 51, 3)
 FORMAT_VERSION = 1
 APPLICATION_ID = 0x47534C47  # "GSLG": the file command and a person with a hex editor see whose file this is
 PAGE_BYTES = 8192  # seven records of 1 KB a page; measured a quarter faster than 4096 for appends
+PAGE_SUM_BYTES = 8  # what cksumvfs needs at the end of each page; byte 20 of a file's header says so
 BUSY_MS = 10_000
+
+_PAGE_SUMS = "cksmvfs"  # the name of the shim, as SQLite spells it
+_FREE_BYTES_LEAST = 65_536  # below this, a write that failed failed for want of space
 
 _PLACE = struct.Struct("<IQqii")
 _ENCODE = msgspec.msgpack.Encoder().encode
@@ -80,16 +94,17 @@ def explain(error: Exception, path: Path) -> GenescaleError:
     """A SQLite error in our words, with the file and the way out."""
     if isinstance(error, GenescaleError):
         return error
-    if isinstance(error, apsw.FullError) or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
+    if _is_full(error, path):
         return DiskFull(
             f"no space left for {path}; nothing of this batch was written. Free space, and it goes on by itself",
             after_s=1.0,
         )
-    if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
+    if isinstance(error, (apsw.CorruptError, apsw.NotADBError)) or _extended(error) == apsw.SQLITE_IOERR_DATA:
+        place = bad_page(path) or str(error)
         return LogDamaged(
-            f"{path} is damaged ({error}). Nothing was skipped. `genescale events salvage` saves what can be read",
+            f"{path} is damaged ({place}). Nothing was skipped. `genescale events salvage` saves what can be read",
             path=str(path),
-            place=str(error),
+            place=place,
         )
     if isinstance(error, (apsw.BusyError, apsw.LockedError)):
         return LogUnavailable(f"{path} stayed locked for {BUSY_MS / 1000:.0f} s by another process", after_s=0.2)
@@ -105,11 +120,78 @@ def explain(error: Exception, path: Path) -> GenescaleError:
     )
 
 
-def connect(path: Path, *, power_safe: bool = True, read_only: bool = False) -> apsw.Connection:
-    """A connection as this log needs it. Checkpoints are made by one owner, never in passing."""
+def _extended(error: Exception) -> int:
+    return int(getattr(error, "extendedresult", 0))
+
+
+def _is_full(error: Exception, path: Path) -> bool:
+    """Whether space ran out. Where SQLite fails to grow a `-shm` file it only says that the disk failed."""
+    if isinstance(error, apsw.FullError) or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
+        return True
+    sure = (apsw.SQLITE_IOERR_DATA, apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC)
+    unsure = isinstance(error, (apsw.IOError, apsw.CantOpenError)) and _extended(error) not in sure
+    return unsure and _free_bytes(path) < _FREE_BYTES_LEAST
+
+
+def _free_bytes(path: Path) -> int:
     try:
-        flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-        connection = apsw.Connection(str(path), flags=flags)
+        return shutil.disk_usage(path.parent).free
+    except OSError:
+        return _FREE_BYTES_LEAST
+
+
+def bad_page(path: Path) -> str:
+    """The first page of the main file whose sum does not match, for a person; empty when all do.
+
+    Only to name the place of damage that SQLite found: beside a checkpoint under way it may see a page half-written.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError:
+        return ""
+    for at in range(0, len(raw) - PAGE_BYTES + 1, PAGE_BYTES):
+        if not page_sum_matches(raw, at):
+            return f"page {at // PAGE_BYTES + 1} at byte {at:,}"
+    return ""
+
+
+def page_sum_matches(raw: bytes, at: int = 0) -> bool:
+    """Whether the page at this byte is as cksumvfs wrote it. A page of zeros, never written, is in order."""
+    end = at + PAGE_BYTES - PAGE_SUM_BYTES
+    sums = wal_checksum(raw, at, PAGE_BYTES - PAGE_SUM_BYTES, 0, 0, False)
+    return struct.pack("<II", *sums) == raw[end : end + PAGE_SUM_BYTES]
+
+
+_loading = threading.Lock()
+
+
+def _load_page_sums() -> None:
+    """Make cksumvfs known to this process, for those connections only that ask for it."""
+    with _loading:
+        names = apsw.vfs_names()
+        if _PAGE_SUMS in names:
+            return
+        try:
+            with closing(apsw.Connection(":memory:")) as connection:
+                apsw.sqlite_extra.load(connection, "cksumvfs")
+        except (LookupError, apsw.sqlite_extra.NotAvailable, apsw.Error) as error:
+            raise Unsupported(
+                f"this build of apsw has no cksumvfs, which keeps a checksum in every page ({error}); install "
+                "the wheel of apsw-sqlite3mc>=3.54 from the package index, unpacked"
+            ) from error
+        apsw.set_default_vfs(names[0])  # loading had made it everybody's
+
+
+def connect(path: Path, *, power_safe: bool = True, read_only: bool = False, create: bool = False) -> apsw.Connection:
+    """A connection as this log needs it. Checkpoints are made by one owner, never in passing."""
+    _load_page_sums()
+    try:
+        flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
+        if create:
+            flags |= apsw.SQLITE_OPEN_CREATE
+        elif not path.exists():
+            raise missing(path)
+        connection = apsw.Connection(str(path), flags=flags, vfs=_PAGE_SUMS)
         connection.set_busy_timeout(BUSY_MS)
         connection.wal_autocheckpoint(0)
         if not read_only:
@@ -121,12 +203,29 @@ def connect(path: Path, *, power_safe: bool = True, read_only: bool = False) -> 
     return connection
 
 
+def missing(path: Path) -> LogDamaged:
+    """A file that was there, because others name it. Making it anew would hide what is lost."""
+    return LogDamaged(
+        f"{path} is missing, or empty, and the log is not whole without it. Nothing was changed. Restore a copy, or "
+        "save the rest with `genescale events salvage`",
+        path=str(path),
+        place="the whole file",
+    )
+
+
+def begin_file(connection: apsw.Connection) -> None:
+    """What must be set before the first page of a new file is written."""
+    connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
+    connection.reserve_bytes("main", PAGE_SUM_BYTES)
+    connection.execute("PRAGMA journal_mode=WAL").fetchall()
+
+
 def lay_out(path: Path, spec: TopicSpec) -> None:
     """Make the file of a topic, or complete one whose making was interrupted."""
-    connection = connect(path)
+    connection = connect(path, create=True)
     try:
         if not connection.execute("PRAGMA application_id").get:
-            connection.execute(f"PRAGMA page_size={PAGE_BYTES}; PRAGMA journal_mode=WAL")
+            begin_file(connection)
             with connection:
                 connection.execute(f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={FORMAT_VERSION}")
                 connection.execute(
@@ -148,15 +247,28 @@ def lay_out(path: Path, spec: TopicSpec) -> None:
 
 
 def check_format(connection: apsw.Connection, path: Path) -> None:
-    """Refuse a file of a later program, and a file that is not ours."""
-    identity = connection.execute("PRAGMA application_id").get
-    version = connection.execute("PRAGMA user_version").get
+    """Refuse a file of a later program, a file that is not ours, and one whose pages carry no sums."""
+    try:
+        identity = connection.execute("PRAGMA application_id").get
+        version = connection.execute("PRAGMA user_version").get
+        reserved = connection.reserve_bytes("main")
+    except apsw.Error as error:
+        raise explain(error, path) from error
+    if not identity and not path.stat().st_size:
+        raise missing(path)
     if identity != APPLICATION_ID:
         raise Unsupported(f"{path} is a SQLite file, but not one of Genescale's logs (application id {identity:#x})")
     if version > FORMAT_VERSION:
         raise Unsupported(
             f"{path} has log format {version}, this program knows {FORMAT_VERSION}: it was written by a newer "
             "Genescale. Install that version again, or name another folder with --data"
+        )
+    if reserved != PAGE_SUM_BYTES:
+        raise LogDamaged(
+            f"{path} says at byte 20 of its header that its pages carry no checksums; all files of this log do. "
+            "Nothing was skipped. `genescale events salvage` saves what can be read",
+            path=str(path),
+            place="the header at byte 20",
         )
 
 
@@ -170,7 +282,7 @@ def sync_directory(directory: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Generator[None]:
     """Hold the queue of one file. A kernel lock wakes the next writer at once; SQLite's own would sleep and retry."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -249,7 +361,7 @@ class TopicWriter:
 
 def next_offset(connection: apsw.Connection, partition: int) -> int:
     """The offset that the next record of the partition gets; never one that was used before."""
-    last = connection.execute(f"SELECT max(offset) FROM p{partition}").get
+    last = connection.execute(f"SELECT max(offset) FROM p{partition}").get  # noqa: S608
     least = connection.execute("SELECT next FROM floor WHERE partition=?", (partition,)).get
     return max(-1 if last is None else last, (least or 0) - 1) + 1
 
@@ -263,20 +375,21 @@ class TopicReader:
         check_format(self._connection, path)
 
     @contextmanager
-    def snapshot(self) -> Iterator[None]:
+    def snapshot(self) -> Generator[None]:
         """One read transaction around several reads: one lock instead of one per partition."""
         try:
             self._connection.execute("BEGIN")
             try:
                 yield
             finally:
-                self._connection.execute("COMMIT")
+                if self._connection.in_transaction:  # a failed read has ended it already
+                    self._connection.execute("COMMIT")
         except apsw.Error as error:
             raise explain(error, self._path) from error
 
     def read(self, partition: int, offset: int, records_max: int) -> list[Record]:
         """Records from `offset` on. Raises `LogDamaged` at the first that is missing or cannot be trusted."""
-        rows = self._connection.execute(
+        rows: list[Any] = self._connection.execute(
             f"SELECT offset, ts, key, headers, crc, value FROM p{partition} WHERE offset>=? ORDER BY offset LIMIT ?",  # noqa: S608
             (offset, records_max),
         ).fetchall()

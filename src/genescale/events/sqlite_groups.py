@@ -1,3 +1,5 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# apsw's own annotations use a type that Python 3.11 does not have.
 """The catalogue file: which topics exist, who is in which group, who owns which partition, and the positions.
 
 A member proves that it lives in two ways. Its *lease* is renewed about every second by its own process and runs out
@@ -24,7 +26,7 @@ from genescale.events.log import MemberInfo, TopicPartition, TopicSpec
 from genescale.events.sqlite_file import (
     APPLICATION_ID,
     FORMAT_VERSION,
-    PAGE_BYTES,
+    begin_file,
     check_format,
     connect,
     explain,
@@ -61,10 +63,10 @@ class Claimed(NamedTuple):
 
 def lay_out_catalogue(path: Path) -> None:
     """Make the catalogue file, or leave the one that is there."""
-    connection = connect(path)
+    connection = connect(path, create=True)
     try:
         if not connection.execute("PRAGMA application_id").get:
-            connection.execute(f"PRAGMA page_size={PAGE_BYTES}; PRAGMA journal_mode=WAL")
+            begin_file(connection)
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(
                 f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={FORMAT_VERSION};"

@@ -1,3 +1,5 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# apsw's own annotations use a type that Python 3.11 does not have.
 """The one thread of a process that writes: it gathers what callers hand in and commits it together.
 
 Group commit is what makes durability affordable. While one fsync runs, the next callers queue up; then one
@@ -49,7 +51,6 @@ class _Job(NamedTuple, Generic[T]):
     file: WriteFile
     work: Callable[[], T]
     future: "Future[T]"
-    durable: bool
 
 
 class _Room:
@@ -90,7 +91,7 @@ class Writer:
         """Why nothing can be written any more, or None."""
         return self._broken
 
-    def submit(self, file: WriteFile, work: Callable[[], T], *, durable: bool = True, records: int = 0) -> "Future[T]":
+    def submit(self, file: WriteFile, work: Callable[[], T], *, records: int = 0) -> "Future[T]":
         """Queue `work`. The future is resolved after the commit, with its result or with what went wrong.
 
         `records` says how many it holds in memory; when too many wait for the disk, this call waits too.
@@ -103,8 +104,12 @@ class Writer:
         if records:
             self._room.enter(records)
             future.add_done_callback(lambda _done: self._room.leave(records))
-        self._jobs.put(_Job(file, work, future, durable))
+        self._jobs.put(_Job(file, work, future))
         return future
+
+    def give_up(self, error: GenescaleError) -> None:
+        """Somebody else saw the disk fail: write nothing any more."""
+        self._broken = self._broken or error
 
     def close(self) -> None:
         """Finish what was accepted, then stop."""
@@ -163,9 +168,6 @@ class Writer:
 
     def _transact(self, file: WriteFile, jobs: list[_Job[Any]], done: list[tuple[_Job[Any], Any]]) -> None:
         execute = file.connection.execute
-        relaxed = not any(job.durable for job in jobs)
-        if relaxed:
-            execute("PRAGMA synchronous=NORMAL")
         execute("BEGIN IMMEDIATE")
         try:
             if file.on_begin:
@@ -185,9 +187,6 @@ class Writer:
             if file.on_rollback:
                 file.on_rollback()
             raise
-        finally:
-            if relaxed:
-                execute("PRAGMA synchronous=FULL")
 
 
 def _by_file(jobs: list[_Job[Any]]) -> list[tuple[WriteFile, list[_Job[Any]]]]:

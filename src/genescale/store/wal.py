@@ -214,6 +214,8 @@ def cut(path: Path, state: WalState) -> int:
 
 def frames(path: Path, state: WalState) -> Iterator[Frame]:
     """The committed frames, in order."""
+    if not state.committed:
+        return
     with path.open("rb") as file:
         file.seek(HEADER_BYTES)
         for number in range(1, state.committed + 1):
@@ -221,7 +223,3 @@ def frames(path: Path, state: WalState) -> Iterator[Frame]:
             page, pages_after_commit = struct.unpack_from(">II", head)
             yield Frame(number, page, pages_after_commit, file.read(state.page_bytes))
 
-
-def pages_held(path: Path, state: WalState) -> set[int]:
-    """The pages of which the log holds a committed version."""
-    return {frame.page for frame in frames(path, state)} if state.committed else set()
