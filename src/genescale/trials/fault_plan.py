@@ -32,14 +32,14 @@ KINDS: tuple[Kind, ...] = (
     Kind("retryable", 40, "an input that fails at first and then succeeds"),
     Kind("permanent", 25, "an input that can never be handled"),
     Kind("poison", 10, "an input that kills its process"),
-    Kind("disk_full", 14, "no space left for a moment", disk=True),
-    Kind("fsync_error", 14, "one fsync fails, and what it should have saved is gone", disk=True),
-    Kind("slow_fsync", 14, "some fsyncs take half a second", disk=True),
-    Kind("power_cut", 12, "everything that was not synced is gone", disk=True),
+    Kind("disk_full", 30, "no space left for a moment", disk=True),
+    Kind("fsync_error", 40, "one fsync fails, and what it should have saved is gone", disk=True),
+    Kind("slow_fsync", 20, "some fsyncs take half a second", disk=True),
+    Kind("power_cut", 40, "everything that was not synced is gone", disk=True),
     Kind(
-        "power_cut_torn", 14, "a random part of what was not synced is gone, in blocks of 512 to 4,096 bytes", disk=True
+        "power_cut_torn", 50, "a random part of what was not synced is gone, in blocks of 512 to 4,096 bytes", disk=True
     ),
-    Kind("broker_kill", 12, "SIGKILL of one of the three brokers, which comes back 4 s later", kafka=True),
+    Kind("broker_kill", 30, "SIGKILL of one of the three brokers, which comes back 4 s later", kafka=True),
 )
 NAMED: Mapping[str, Kind] = {kind.name: kind for kind in KINDS}
 
