@@ -252,6 +252,11 @@ def set_positions(db: apsw.Connection, group: str, wanted: Mapping[TopicPartitio
     )
 
 
+def put_seat(db: apsw.Connection, group: str, seat: TopicPartition, token: int, position: int | None) -> None:
+    """Set one position and its token as they were in another log."""
+    db.execute("INSERT INTO seat VALUES(?,?,?,NULL,?,?)", (group, *seat, token, position))
+
+
 def group_names(db: apsw.Connection) -> list[str]:
     """Groups with members or positions."""
     return [name for (name,) in db.execute("SELECT grp FROM seat UNION SELECT grp FROM member ORDER BY 1")]

@@ -223,3 +223,34 @@ def frames(path: Path, state: WalState) -> Iterator[Frame]:
             page, pages_after_commit = struct.unpack_from(">II", head)
             yield Frame(number, page, pages_after_commit, file.read(state.page_bytes))
 
+
+class Readable(NamedTuple):
+    """A frame whose page is worth looking at. `sound`: it is as it was written."""
+
+    page: int
+    data_at: int
+    sound: bool
+
+
+def readable(raw: Bytes, page_bytes: int) -> list[Readable]:
+    """What salvage may look at: the committed frames, and in a log damaged in the middle all up to its last commit.
+
+    A frame behind the first bad one is sound when it continues the one before it. `page_bytes` serves where the header
+    of the log is the damaged part.
+    """
+    if len(raw) < HEADER_BYTES + FRAME_HEADER_BYTES + page_bytes:
+        return []
+    state = scan_bytes(raw)
+    wal = _Wal(raw, *(_header(raw) or (page_bytes, False, (0, 0))))
+    if not state.page_bytes:
+        wal.salts = wal.salts_of(0)
+    found = [(slot, True) for slot in range(state.committed)]
+    if state.damage == "middle":
+        ours = [slot for slot in range(state.committed, wal.slots) if wal.salts_of(slot) == wal.salts]
+        last = max((slot for slot in ours if wal.commit_size(slot)), default=-1)
+        found += [(slot, slot > 0 and wal.continues(slot, wal.stored_sum(slot - 1))) for slot in ours if slot <= last]
+    return [
+        Readable(int.from_bytes(raw[at : at + 4], "big"), at + FRAME_HEADER_BYTES, sound)
+        for slot, sound in found
+        for at in (wal.start(slot),)
+    ]
