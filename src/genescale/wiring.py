@@ -34,6 +34,7 @@ from genescale.store.tables import Table, Tables
 
 if TYPE_CHECKING:
     from genescale.events.runner import LoopSettings
+    from genescale.events.salvage import SalvageReport
 
 STATIC = Path(__file__).with_name("static")
 STATE_FILE = "platform.json"
@@ -73,6 +74,13 @@ def open_log(settings: Settings, clock: Clock, program: str = __version__) -> Ev
     for repair in log.repairs:
         _log.warning("the log was repaired when it was opened", repair=repair)
     return log
+
+
+def salvage_log(source: Path, target: Path) -> "SalvageReport":
+    """Save what can be read of the SQLite log in `source` into a new one in `target`."""
+    from genescale.events.salvage import salvage  # noqa: PLC0415
+
+    return salvage(source, target)
 
 
 def loop_settings(settings: Settings) -> "LoopSettings":

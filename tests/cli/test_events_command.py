@@ -31,7 +31,7 @@ class Terminal:
         self.directory, self._capsys = directory, capsys
 
     def __call__(self, *words: str, status: int = 0) -> str:
-        place = () if words[0] == "schemas" else ("--data", str(self.directory))
+        place = () if words[0] in {"schemas", "salvage"} else ("--data", str(self.directory))
         assert main(["events", *words, *place]) == status, self._capsys.readouterr()
         captured = self._capsys.readouterr()
         self.errors = captured.err
@@ -256,3 +256,22 @@ def test_an_empty_directory_has_empty_answers(tmp_path: Path, capsys: pytest.Cap
     empty("show", "x", status=1)
     empty("tail", "x", status=1)
     assert "no topic 'x'; there are: none yet" in empty.errors
+
+
+def test_a_damaged_log_is_salvaged(terminal: Terminal, tmp_path: Path) -> None:
+    with terminal.log() as log:
+        log.create_topics([TopicSpec(name="one", partitions=1)])
+        for number in range(20):
+            append_now(log, [NewRecord("one", b"k", b"content %02d" % number + bytes(500))])
+    path = terminal.directory / "log" / "topics" / "one.db"
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b"content 07", b"content 77"))
+    terminal("tail", "one", status=1)
+    assert "genescale events salvage" in terminal.errors
+    words = ("salvage", "--from", str(path.parents[1]), "--to")
+    assert "lost one/0/7 to 7" in terminal(*words, str(tmp_path / "new"), status=1)
+    topics = terminal.json(*words, str(tmp_path / "other"), status=1)["topics"]
+    report = next(topic for topic in topics if topic["topic"] == "one")
+    assert (report["saved"], report["lost"], report["partitions"][0]["lost"]) == (19, 1, [[7, 7]])
+    terminal(*words, str(tmp_path / "other"), status=2)
+    assert "is not empty" in terminal.errors

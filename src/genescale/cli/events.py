@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
+import msgspec
 from cyclopts import App, Parameter
 
 from genescale import __version__, config, wiring
@@ -270,6 +271,41 @@ def replay(
         return 0
     print(f"{plan.records} records wait for the group {plan.group}, {'with' if deliver else 'without'} side effects")
     return 0
+
+
+@app.command
+def salvage(
+    *,
+    source: Annotated[Path, Parameter(name="--from")],
+    target: Annotated[Path, Parameter(name="--to")],
+    json: AsJson = False,
+) -> int:
+    """Save what can be read of a damaged log into a new one.
+
+    The damaged one is not changed. Stop the platform first. Exit status 1 when something is lost.
+
+    Parameters
+    ----------
+    source
+        The damaged log: the folder `log` of a data directory.
+    target
+        A new folder.
+    json
+        The report as one JSON object.
+    """
+    report = wiring.salvage_log(source, target)
+    if json:
+        print(pretty(msgspec.to_builtins(report)))
+        return 0 if report.whole else 1
+    for topic in report.topics:
+        print(f"{topic.topic:<32} {topic.saved:>10} saved  {topic.lost:>8} lost  {topic.bad_pages:>6} bad pages")
+        for part in topic.partitions:
+            for first, last in part.lost:
+                print(f"  lost {topic.topic}/{part.partition}/{first} to {last}")
+    print(f"{report.positions_saved} positions saved, {report.positions_moved} of them moved to what is left")
+    for note in report.notes:
+        print(note)
+    return 0 if report.whole else 1
 
 
 @app.command
