@@ -27,6 +27,7 @@ import msgspec
 from genescale.clock import Clock
 from genescale.errors import Fenced, GenescaleError, LogDamaged, Retryable, TooLarge, UnknownTopic
 from genescale.events import sqlite_groups as groups
+from genescale.events.append_watch import watch_append
 from genescale.events.log import (
     AssignmentListener,
     Fence,
@@ -203,7 +204,9 @@ class SqliteLog:
                 writer.check_fence(fence)
             return [Position(topic, *place) for place in writer.append(records, self.clock.wall_ms())]
 
-        return self._writer.submit(file, work, records=len(records))
+        future = self._writer.submit(file, work, records=len(records))
+        watch_append([topic] * len(records), future, self.clock)
+        return future
 
     def _topic_writer(self, topic: str) -> tuple[WriteFile, TopicWriter]:
         with self._lock:
