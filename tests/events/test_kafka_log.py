@@ -28,7 +28,7 @@ from genescale.events.log import (
 )
 from genescale.sensitive import Sensitive
 from genescale.trials.kafka_cluster import KafkaCluster, available
-from support.kafka import KafkaWorld, settings_for, shared_cluster, unique
+from support.kafka import KafkaWorld, TidyLog, settings_for, shared_cluster, unique
 from support.require import missing
 
 pytestmark = pytest.mark.kafka
@@ -56,7 +56,7 @@ def opened() -> Iterator[Callable[..., KafkaLog]]:
     logs: list[KafkaLog] = []
 
     def open_log(cluster: KafkaCluster, user: str = "admin", **changes: object) -> KafkaLog:
-        logs.append(KafkaLog(settings_for(cluster, user, **changes), SystemClock()))
+        logs.append(TidyLog(settings_for(cluster, user, **changes)))
         return logs[-1]
 
     yield open_log

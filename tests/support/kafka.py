@@ -4,9 +4,11 @@ import atexit
 import functools
 import itertools
 import os
+from contextlib import suppress
+from typing import Any
 
 from genescale.clock import SystemClock
-from genescale.events.kafka import KafkaLog
+from genescale.events.kafka import KafkaConsumer, KafkaLog, KafkaTail
 from genescale.events.kafka_settings import KafkaSettings
 from genescale.events.log import EventLog
 from genescale.sensitive import Sensitive
@@ -16,8 +18,9 @@ from support.require import missing
 _NUMBERS = itertools.count()
 
 # Kafka's group members answer heartbeats from a thread of the library: a member that only stops polling is dropped
-# after `poll_interval_max_s`. Short, so that the zombie of the suite needs no five minutes.
-SESSION_S = 3.0
+# after `poll_interval_max_s`. Short, so that the zombie of the suite needs no five minutes; long enough
+# for one thread that polls two members on a machine where five others want the processor.
+SESSION_S = 6.0
 
 
 def settings_for(cluster: KafkaCluster, user: str = ADMIN, **changes: object) -> KafkaSettings:
@@ -45,10 +48,41 @@ def shared_cluster() -> KafkaCluster:
     if reason := available():
         missing("Apache Kafka", reason)
     # With KIP-848 the brokers decide; `SESSION_S` for both protocols.
-    session = {"group.consumer.session.timeout.ms": 3000, "group.consumer.heartbeat.interval.ms": 300}
+    session = {"group.consumer.session.timeout.ms": int(SESSION_S * 1000), "group.consumer.heartbeat.interval.ms": 300}
     cluster = KafkaCluster(settings=session)
     atexit.register(cluster.stop)
     return cluster.start()
+
+
+class TidyLog(KafkaLog):
+    """Closes with itself the readers that a failed test left open.
+
+    One that the garbage collector frees while it is open waits for a thread of its library, and keeps the interpreter's
+    lock that this thread needs: the whole run would hang.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        super().__init__(settings, SystemClock())
+        self._readers: list[KafkaConsumer | KafkaTail] = []
+
+    def consumer(self, *args: Any, **options: Any) -> KafkaConsumer:
+        """See `EventLog`."""
+        reader = super().consumer(*args, **options)
+        self._readers.append(reader)
+        return reader
+
+    def tail(self, *args: Any, **options: Any) -> KafkaTail:
+        """See `EventLog`."""
+        reader = super().tail(*args, **options)
+        self._readers.append(reader)
+        return reader
+
+    def close(self) -> None:
+        """See `EventLog`."""
+        for reader in self._readers:
+            with suppress(Exception):  # most are closed already, and one may have a failure to tell that the test saw
+                reader.close()
+        super().close()
 
 
 class KafkaWorld:
@@ -69,7 +103,7 @@ class KafkaWorld:
             heartbeat_s=0.3,
             poll_interval_max_s=SESSION_S,
         )
-        self._opened.append(KafkaLog(settings, SystemClock()))
+        self._opened.append(TidyLog(settings))
         return self._opened[-1]
 
     def close(self) -> None:
