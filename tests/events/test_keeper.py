@@ -3,7 +3,7 @@
 import threading
 
 from genescale.clock import ManualClock
-from genescale.errors import LogUnavailable
+from genescale.errors import LogDamaged, LogUnavailable
 from genescale.events.keeper import LAG_EVERY_S, UPKEEP_EVERY_S, Keeper
 from genescale.events.log import NewRecord, TopicPartition, TopicSpec, append_now
 from genescale.events.memory import MemoryLog
@@ -66,3 +66,18 @@ def test_a_silent_log_makes_it_not_ready_until_it_answers(monkeypatch):
     assert [state.ok for state in seen] == [False, False, True]
     assert seen[1].reasons == ("no broker answers",)
     assert clock.monotonic_s() - begun_s >= 2 * LAG_EVERY_S
+
+
+def test_damage_is_told_and_the_lag_stays_true(monkeypatch):
+    _, log, keeper = made()
+    log.set_positions("g", {TopicPartition("t", 0): 0})
+    append_now(log, [NewRecord("t", None, b"x", partition=0)])
+
+    def maintain():
+        raise LogDamaged("it is damaged", path="t.db", place="page 3")
+
+    assert b"genescale_log_damaged 0.0" in metrics.render()
+    monkeypatch.setattr(log, "maintain", maintain)
+    keeper.turn()
+    assert b"genescale_log_damaged 1.0" in metrics.render()
+    assert 'genescale_bus_lag{group="g",topic="t"} 1.0' in lag_lines()

@@ -24,6 +24,7 @@ from genescale.events import sqlite_file
 from genescale.events.log import NewRecord, TopicPartition, TopicSpec, append_now
 from genescale.events.sqlite import SqliteLog, SqliteSettings
 from genescale.events.sqlite_file import PAGE_BYTES
+from genescale.events.sqlite_scrub import Scrub
 from genescale.store import wal
 from genescale.trials.lossyfs import LossyFolder, unavailable
 from support.require import require
@@ -387,7 +388,7 @@ def test_the_log_of_another_user_says_so(made: Made) -> None:
             return str(error)
         return "opened"
 
-    assert "belong to another user" in in_child(as_nobody) or "cannot" in in_child(as_nobody)
+    assert "does the folder belong to another user?" in in_child(as_nobody)
 
 
 def in_child(work: Callable[[], str]) -> str:
@@ -523,3 +524,42 @@ def test_after_a_failed_fsync_the_process_writes_nothing_any_more(tmp_path: Path
         assert kept == list(range(20))
     finally:
         folder.close()
+
+
+# ---- looking for damage in old records ----
+
+
+def test_upkeep_finds_damage_in_records_that_nobody_reads(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_log, "_SCRUB_BYTES", 20_000)  # several calls for one round
+    directory = made.again(folded=True)
+    flip(main_file(directory), main_file(directory).read_bytes().index(content(60)) + 5)
+    log = opened(directory)
+    told: list[LogDamaged] = []
+    for _ in range(60):
+        try:
+            log.maintain()
+        except LogDamaged as error:
+            told.append(error)
+    log.close()
+    assert len(told) > 1, "it is told again at every round"
+    assert {error.path for error in told} == {str(main_file(directory))}
+
+
+def test_upkeep_of_a_healthy_log_reads_every_record_and_begins_again(made: Made) -> None:
+    log = opened(made.again())
+    scrub = Scrub(lambda: log.topics().values(), log.open_reader)
+    counts = [scrub.step(20_000) for _ in range(40)]
+    assert max(counts) < 210
+    assert sum(counts) > 2 * 210
+    log.close()
+
+
+def test_upkeep_finds_damage_in_the_catalogue(made: Made) -> None:
+    directory = made.again(folded=True)
+    log = opened(directory)
+    raw = (directory / "catalogue.db").read_bytes()
+    flip(directory / "catalogue.db", raw.rindex(b"readers") - 2)
+    with pytest.raises(LogDamaged) as caught:
+        log.maintain()
+    assert caught.value.path == str(directory / "catalogue.db")
+    log.close()

@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 
 from genescale.clock import Clock
-from genescale.errors import Retryable
+from genescale.errors import LogDamaged, Retryable
 from genescale.events.log import EventLog
 from genescale.observability import metrics
 from genescale.observability.logs import get_logger
@@ -28,6 +28,7 @@ class Keeper:
         self._clock = clock
         self._upkeep_due_s = clock.monotonic_s()
         self._refusal: str | None = "it has not looked at the log yet"
+        metrics.LOG_DAMAGED.set(0)
 
     def ready(self) -> State:
         """Whether the log answered when it was last asked."""
@@ -52,7 +53,13 @@ class Keeper:
         if now_s < self._upkeep_due_s:
             return
         self._upkeep_due_s = now_s + UPKEEP_EVERY_S
-        done = {what: count for what, count in self._log.maintain().items() if count}
+        try:
+            done = {what: count for what, count in self._log.maintain().items() if count}
+        except LogDamaged as error:
+            # Told, not died of: the lag must stay true while a person decides, and another start would find the same.
+            metrics.LOG_DAMAGED.set(1)
+            _log.error("the log is damaged", path=error.path, place=error.place, reason=str(error))
+            return
         if done:
             _log.info("upkeep done", **done)
 

@@ -256,6 +256,11 @@ BUS_LAG = gauge(
     meaning="Events that a group has still to do: end of the topic less committed position, over all partitions.",
     labels={"group": "name of a consumer group", "topic": "name of a topic"},
 )
+LOG_DAMAGED = gauge(
+    "genescale_log_damaged",
+    unit="1",
+    meaning="1 when the keeper came upon damage in the log (how-to/recover-a-damaged-log). Until the keeper restarts.",
+)
 
 # The client's own collector reads /proc at each scrape; where there is none (macOS) it offers nothing.
 _process = prometheus_client.ProcessCollector(registry=_registry)
