@@ -85,7 +85,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("module", "line", "contract"), FAULTS.values(), ids=FAULTS)
-def test_a_planted_fault_breaks_exactly_its_contract(
+def test_a_planted_fault_breaks_its_contract_and_no_other(
     module: str, line: str, contract: str, tmp_path: Path, cache: Path
 ) -> None:
     copy = tmp_path / "src"
@@ -99,8 +99,10 @@ def test_a_planted_fault_breaks_exactly_its_contract(
     status, verdicts = lint(copy, cache)
 
     broken = [name for name, verdict in verdicts.items() if verdict == "BROKEN"]
-    assert len(broken) == 1, broken
-    assert broken[0].startswith(contract)
+    assert any(name.startswith(contract) for name in broken), broken
+    assert [
+        name for name in broken if not name.startswith((contract, "No cycles"))
+    ] == []  # a way up may close a circle
     assert status == 1
 
 
