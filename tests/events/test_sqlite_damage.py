@@ -328,11 +328,27 @@ def test_a_newer_format_is_refused_and_untouched(made: Made, monkeypatch: pytest
         opened(directory)
 
 
-def test_a_topic_whose_making_was_cut_off_is_made_again(made: Made) -> None:
+BEGUN = [b"", bytes(PAGE_BYTES), b"SQLite format 3\0" + bytes(500), b"SQLite format 3\0" + b"\x20" * (PAGE_BYTES - 16)]
+
+
+@pytest.mark.parametrize("begun", BEGUN)
+def test_a_log_whose_making_was_cut_off_is_made_again(tmp_path: Path, begun: bytes) -> None:
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "catalogue.db").write_bytes(begun)
+    log = opened(tmp_path / "log")
+    log.create_topics([TopicSpec(name=TOPIC, partitions=1)])
+    assert "was never finished" in log.repairs[0]
+    log.close()
+
+
+@pytest.mark.parametrize("begun", BEGUN)
+def test_a_topic_whose_making_was_cut_off_is_made_again(made: Made, begun: bytes) -> None:
     directory = made.again()
-    (directory / "topics" / "half.db").write_bytes(b"")
+    (directory / "topics" / "half.db").write_bytes(begun)
     log = opened(directory)
-    assert log.repairs == [f"{directory}/topics/half.db was never finished, held nothing, and was removed"]
+    assert log.repairs == [
+        f"{directory}/topics/half.db was never finished, holds no record, and is now half.db.unfinished"
+    ]
     log.create_topics([TopicSpec(name="half", partitions=1)])
     append_now(log, [NewRecord("half", None, b"x")])
     log.close()

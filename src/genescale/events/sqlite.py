@@ -66,6 +66,7 @@ from genescale.store import wal
 T = TypeVar("T")
 
 _DEAF_LOOK_S = 0.05  # how often a reader looks where the file system has no pipes
+_MAGIC = b"SQLite format 3\x00"
 _SCRUB_BYTES = 2 * 1024 * 1024  # per call of `maintain`: 3 GB a day, for about 20 ms of a core a minute
 _UPKEEP_ROWS = 5_000  # rows per transaction of the retention, so that nobody waits long behind it
 
@@ -751,10 +752,10 @@ class _Checkpointer:
 
 def recover(catalogue: Path, topics: Path) -> list[str]:
     """Look at all files of a log that nobody has open; what was cut back. Raises `LogDamaged` when that is no way."""
-    notes = [recover_file(catalogue)]
     files = sorted(topics.glob("*.db"))
     if files and not (catalogue.exists() and catalogue.stat().st_size):
         raise missing(catalogue)
+    notes = [_recover_unfinished(catalogue) if not files else recover_file(catalogue)]
     groups.lay_out_catalogue(catalogue)
     with contextlib.closing(connect(catalogue, read_only=True)) as connection:
         try:
@@ -766,19 +767,23 @@ def recover(catalogue: Path, topics: Path) -> list[str]:
         if not path.exists() or not path.stat().st_size:
             raise missing(path)
         notes.append(recover_file(path, power_safe=spec.power_safe))
-    notes += [_recover_unknown(path) for path in files if path.stem not in specs]
+    notes += [_recover_unfinished(path) for path in files if path.stem not in specs]
     return [note for note in notes if note]
 
 
-def _recover_unknown(path: Path) -> str:
-    """A file that the catalogue does not know: its topic was being made when the process ended."""
-    wal_path = path.with_name(path.name + "-wal")
-    begun = path.read_bytes()[:16] == b"SQLite format 3\x00"
-    if begun or path.stat().st_size > PAGE_BYTES or wal.scan(wal_path).committed:
+def _recover_unfinished(path: Path) -> str:
+    """A file that perhaps was being made when the process ended or the power failed: no other file counts on it."""
+    if not path.exists():
+        return ""
+    content = path.read_bytes() if path.stat().st_size <= PAGE_BYTES else b""
+    whole = len(content) == PAGE_BYTES and content[:16] == _MAGIC and page_sum_matches(content)
+    if path.stat().st_size > PAGE_BYTES or whole or wal.scan(path.with_name(path.name + "-wal")).committed:
         return recover_file(path)
-    for suffix in ("", "-wal", "-shm", "-journal"):
+    for suffix in ("-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
-    return f"{path} was never finished, held nothing, and was removed"
+    aside = path.replace(path.with_name(path.name + ".unfinished"))
+    sync_directory(path.parent)
+    return f"{path} was never finished, holds no record, and is now {aside.name}"
 
 
 def recover_file(path: Path, *, power_safe: bool = True) -> str:
@@ -803,7 +808,7 @@ def _check_length(path: Path, wal_path: Path, state: wal.WalState) -> None:
         first = file.read(PAGE_BYTES)
     if not first:
         return
-    if first[:16] != b"SQLite format 3\x00":
+    if first[:16] != _MAGIC:
         raise _refused(path, "the header at byte 0", "does not begin like a SQLite file")
     held: set[int] = set()
     pages = 0
