@@ -26,7 +26,7 @@ from genescale.events.sqlite import SqliteLog, SqliteSettings
 from genescale.events.sqlite_file import PAGE_BYTES
 from genescale.events.sqlite_scrub import Scrub
 from genescale.store import wal
-from genescale.trials.lossyfs import LossyFolder, unavailable
+from genescale.trials.lossyfs import Loss, LossyFolder, unavailable
 from support.require import require
 from support.small_disk import make_read_only, small_disk
 
@@ -538,6 +538,45 @@ def test_after_a_failed_fsync_the_process_writes_nothing_any_more(tmp_path: Path
         folder.cut("all", 1)
         kept = numbers(read_all(folder.path / "log")[0])
         assert kept == list(range(20))
+    finally:
+        folder.close()
+
+
+# ---- a power cut ----
+
+
+@pytest.mark.fuse
+@pytest.mark.parametrize("loss", ["all", "torn"])
+def test_a_power_cut_is_never_taken_for_damage_and_loses_nothing(tmp_path: Path, loss: Loss) -> None:
+    why_not = unavailable()
+    require("the lossy file system", why_not is None, str(why_not))
+    folder = LossyFolder(tmp_path / "backing", tmp_path / "mounted")
+    directory = folder.path / "log"
+    told: list[int] = []
+    dice = random.Random(5)
+    try:
+        log = opened(directory)
+        log.create_topics([TopicSpec(name=TOPIC, partitions=1)])
+        log.close()
+        for turn in range(8):
+            with appending_child(directory, turn * 100_000) as (pid, pipe):
+                said = os.read(pipe, 4)
+                time.sleep(dice.random() * 0.05)
+                folder.freeze()
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                while more := os.read(pipe, 65_536):
+                    said += more
+            told += struct.unpack(f">{len(said) // 4}I", said)
+            folder.cut(loss, turn)
+            log = opened(directory)  # refuses what it takes for damage
+            tail = log.tail([TOPIC], "earliest")
+            found: list[int] = []
+            while batch := tail.poll(5_000, 0):
+                found += [struct.unpack(">I", (record.value or b"")[:4])[0] for record in batch]
+            tail.close()
+            log.close()
+            assert set(told) <= set(found)
     finally:
         folder.close()
 
