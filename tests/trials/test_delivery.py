@@ -22,11 +22,10 @@ print(report.to_json(outcome))
 """
 
 NO_FSYNC = """
-from functools import partial
 from genescale.events import sqlite, sqlite_file, sqlite_groups
-lazy = partial(sqlite_file.connect, power_safe=False)
+honest = sqlite_file.connect
 for module in (sqlite, sqlite_file, sqlite_groups):
-    module.connect = lambda path, power_safe=True, read_only=False: lazy(path, read_only=read_only)
+    module.connect = lambda path, **options: honest(path, **{**options, "power_safe": False})
 """
 
 COMMIT_FIRST = """
