@@ -412,3 +412,15 @@ def test_nobody_there_is_retryable(opened: Callable[..., KafkaLog]) -> None:
     with pytest.raises(GenescaleError) as raised:
         log.topics()
     assert isinstance(raised.value, LogUnavailable)
+
+
+def test_what_nobody_closed_is_closed_with_the_log(shared: KafkaCluster) -> None:
+    """A forgotten consumer that the garbage collector frees would hang the process in its destructor."""
+    log = KafkaLog(settings_for(shared), SystemClock())
+    topic = unique("forgotten")
+    log.create_topics([TopicSpec(name=topic, partitions=1)])
+    log.consumer(unique("group"), [topic]).poll(1, 0.1)
+    log.tail([topic], "earliest").poll(1, 0.1)
+    assert len(log.open_readers) == 2
+    log.close()
+    assert not log.open_readers

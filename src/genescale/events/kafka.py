@@ -287,6 +287,7 @@ class KafkaLog:
         self._trouble: KafkaError | None = None
         self._admin = AdminClient(_with_callback(common_config(settings), self.note_error), logger=_LOG)
         self._senders: dict[int, _Sender] = {}
+        self.open_readers: set[KafkaConsumer | KafkaTail] = set()  # held, so that none is freed before it is closed
         self._known: dict[str, _Topic] = {}
         self._lock = threading.Lock()
         self._tokens = itertools.count(1)
@@ -557,7 +558,13 @@ class KafkaLog:
         return {}
 
     def close(self) -> None:
-        """See `EventLog`. Waits at most 30 s; consumers and tails are closed by those who asked for them."""
+        """See `EventLog`. Waits at most 30 s. Readers that nobody closed are closed first.
+
+        One that is forgotten instead, and freed by the garbage collector, would stop the whole process: its destructor
+        waits for a thread of the library that waits for the interpreter.
+        """
+        for reader in tuple(self.open_readers):
+            reader.close()
         with self._lock:
             senders = list(self._senders.values())
             self._senders.clear()
@@ -659,6 +666,7 @@ class KafkaConsumer:
         self._member = f"{log.settings.client_id}-{socket.gethostname()}-{os.getpid()}-{next(_MEMBERS)}"
         config = member_config(log.settings, group, self._member)
         self._consumer = confluent_kafka.Consumer(_with_callback(config, log.note_error), logger=_LOG)
+        log.open_readers.add(self)
         self._joined = False
         self._woken = False
         self._tokens: dict[TopicPartition, int] = {}
@@ -890,6 +898,9 @@ class KafkaConsumer:
 
     def close(self) -> None:
         """See `Consumer`."""
+        if self not in self._log.open_readers:
+            return
+        self._log.open_readers.discard(self)
         self._consumer.close()
         self._forget(list(self._tokens))
         if self._failure is not None:
@@ -906,6 +917,7 @@ class KafkaTail:
         # The library wants a group name even for a reader that never joins; the brokers never hear of it.
         config = reader_config(log.settings, f"{log.settings.client_id}-tail")
         self._consumer = confluent_kafka.Consumer(_with_callback(config, log.note_error), logger=_LOG)
+        log.open_readers.add(self)
         self._consumer.assign([confluent_kafka.TopicPartition(*seat, offset) for seat, offset in positions.items()])
 
     def poll(self, records_max: int, timeout_s: float) -> list[Record]:
@@ -935,7 +947,9 @@ class KafkaTail:
 
     def close(self) -> None:
         """See `Tail`."""
-        self._consumer.close()
+        if self in self._log.open_readers:
+            self._log.open_readers.discard(self)
+            self._consumer.close()
 
 
 _MEMBERS = itertools.count(1)
