@@ -20,7 +20,7 @@ import pytest
 from genescale.clock import SystemClock
 from genescale.errors import DiskFull, LogBroken, LogDamaged, Permanent, Unsupported
 from genescale.events import sqlite as sqlite_log
-from genescale.events import sqlite_file
+from genescale.events import sqlite_file, sqlite_recovery
 from genescale.events.log import NewRecord, TopicPartition, TopicSpec, append_now
 from genescale.events.sqlite import SqliteLog, SqliteSettings
 from genescale.events.sqlite_file import PAGE_BYTES
@@ -369,7 +369,7 @@ def test_nobody_looks_for_damage_while_another_process_writes(tmp_path: Path, mo
     first.create_topics([TopicSpec(name=TOPIC, partitions=PARTITIONS)])
     fill(first, 0, 10)
     looked: list[Path] = []
-    monkeypatch.setattr(sqlite_log, "recover_file", lambda path, **_: looked.append(path) or "")
+    monkeypatch.setattr(sqlite_recovery, "recover_file", lambda path, **_: looked.append(path) or "")
     second = opened(tmp_path / "log")
     fill(first, 10, 10)
     assert numbers(everything(second)) == list(range(20))

@@ -13,6 +13,7 @@ refused: by token, never by comparing clocks.
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -92,6 +93,15 @@ def lay_out_catalogue(path: Path) -> None:
 def read_topics(db: apsw.Connection) -> dict[str, TopicSpec]:
     """Every topic in the catalogue."""
     return {name: _SPEC.decode(spec) for name, spec in db.execute("SELECT name, spec FROM topic ORDER BY name")}
+
+
+def topics_in(path: Path) -> dict[str, TopicSpec]:
+    """`read_topics` of a catalogue that nobody has open."""
+    with closing(connect(path, read_only=True)) as connection:
+        try:
+            return read_topics(connection)
+        except apsw.Error as error:
+            raise explain(error, path) from error
 
 
 def write_topic(db: apsw.Connection, spec: TopicSpec) -> None:
