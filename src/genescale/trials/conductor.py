@@ -34,7 +34,7 @@ _TICK_S = 0.01
 _GAP_S = 0.05  # between two faults, so that each meets a working crew
 _STUCK_S = 20.0  # without progress for so long, the run is judged as it is
 _JUMP_MS = 600_000
-_LAST_CALL_S = 15.0
+_LAST_CALL_S = 20.0
 
 
 class Brokers(Protocol):
