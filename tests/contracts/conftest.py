@@ -13,7 +13,7 @@ from genescale.events.memory import MemoryLog
 from genescale.events.sqlite import SqliteLog, SqliteSettings
 from support.kafka import KafkaWorld
 
-SESSION_S = 1.0
+SESSION_S = 3.0
 
 
 class World(Protocol):

@@ -275,21 +275,25 @@ def _runner_row(name: str, rates: list[float]) -> Row:
 def _runner_rate(open_log: OpenLog, seed: int, clock: Clock, events: int) -> float:
     prepare(open_log)
     log = open_log()
-    produce(log, list(make_batches(seed, 20, 500)), (events + _WARM_EVENTS) // 500)
+    batches = list(make_batches(seed, 20, 500))
     subscription = Subscription(
         group=_GROUP, topics=(TOPIC,), outputs=(RESULTS,), handle=_echo, failed=_no_answer, route=_to_results, deps=None
     )
     runner = Runner(log, subscription, default_loop(), clock, version="bench", seed=seed)
-    while runner.counts.handled < _WARM_EVENTS:
-        runner.step(1.0)
-    before = runner.counts.handled
+    produce(log, batches, _WARM_EVENTS // 500)
+    _handle_until(runner, _WARM_EVENTS)
+    produce(log, batches, events // 500)
     began_s = clock.monotonic_s()
-    while runner.counts.handled < events + _WARM_EVENTS:
-        runner.step(1.0)
-    rate = (runner.counts.handled - before) / (clock.monotonic_s() - began_s)
+    _handle_until(runner, _WARM_EVENTS + events)
+    rate = events / (clock.monotonic_s() - began_s)
     runner.close()
     log.close()
     return rate
+
+
+def _handle_until(runner: Runner[None], events: int) -> None:
+    while runner.counts.handled < events:
+        runner.step(1.0)
 
 
 def _echo(events: Sequence[Event], _deps: None) -> list[Event]:
