@@ -66,8 +66,9 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
     """0 sends each append as soon as it is complete. More gathers small appends for this long, for programs that make
     thousands of them per second and can wait."""
 
-    compression: Literal["none", "lz4", "zstd"] = "lz4"
-    """Sealed payloads do not shrink, but the ten headers of each record do, on the wire and on three disks."""
+    compression: Literal["none", "lz4", "zstd"] = "zstd"
+    """Sealed payloads do not shrink, but the ten headers of each record do, on the wire and on three disks. Measured
+    against lz4 and none, zstd costs the brokers least, and the client no more than lz4."""
 
     delivery_timeout_s: float = 300.0
     """When the producer gives up. Shorter than an outage makes duplicates: what it gave up may be in the log."""

@@ -15,6 +15,8 @@ import uuid
 from pathlib import Path
 
 _DRAIN_BYTES = 65_536
+# A file system without pipes, or without room for one: a full disk must not keep anybody from reading.
+_NO_PIPE = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT})
 
 
 class Waiter:
@@ -41,9 +43,8 @@ class Waiter:
             new.rename(path)
             self._paths.append(path)
         except OSError as error:
-            # A file system without pipes: the reader falls back to looking again after `FALLBACK_S`.
-            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EROFS, errno.EACCES):
-                raise
+            if error.errno not in _NO_PIPE:
+                raise  # otherwise the reader is deaf, and looks by itself now and then
 
     @property
     def deaf(self) -> bool:

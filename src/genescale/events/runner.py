@@ -227,23 +227,33 @@ class Runner(Generic[DepsT]):
             self._parking.add(waiting)
             self._watch.parked(waiting.data.record.record())
         written = self._written(outcome)
-        self._finish()
+        before = self._settle()  # its outputs are on disk before ours are handed in, so that a key keeps its order
         self._in_flight = _InFlight(spans, fence, written, self._log.append(written, fence), began_s)
+        self._commit(before)
         self.counts.outputs += len(outcome.outputs)
         self.counts.parked += len(outcome.waiting)
         self._hold_back()
 
     def _finish(self) -> None:
-        """Wait until the outputs of the batch in flight are durable, then commit its positions."""
+        """Nothing is in flight any more: what was handled is durable, and its positions are committed."""
+        self._commit(self._settle())
+
+    def _settle(self) -> _InFlight | None:
+        """Wait until the outputs of the batch in flight are durable."""
         batch, self._in_flight = self._in_flight, None
+        if batch is not None:
+            try:
+                batch.appended.result(self._settings.append_timeout_s)
+            except (Retryable, TimeoutError) as error:
+                self._pause(error)
+                self._append(batch.written, batch.fence)
+            hit("after_result_before_commit")
+        return batch
+
+    def _commit(self, batch: _InFlight | None) -> None:
+        """Its outputs are durable: move the positions."""
         if batch is None:
             return
-        try:
-            batch.appended.result(self._settings.append_timeout_s)
-        except (Retryable, TimeoutError) as error:
-            self._pause(error)
-            self._append(batch.written, batch.fence)
-        hit("after_result_before_commit")
         positions = {seat: upto for seat, (_, upto) in batch.spans.items()}
         self._persist(lambda: self._consumer.commit(positions))
         self._positions.update(positions)

@@ -25,7 +25,7 @@ from genescale.events.loop_data import Failure
 from genescale.events.runner import Runner, Subscription
 from genescale.events.topics import DEAD_LETTERS, LOOP_STATE, RESULTS
 from genescale.trials.logs import default_loop, kafka_log, sqlite_log
-from genescale.trials.report import CannotRun, Report, Row, absent, make_report, row
+from genescale.trials.report import CannotRun, Report, Row, absent, beside, make_report, row
 from genescale.trials.scratch import scratch
 
 TOPIC = "genetic-data-raw"
@@ -338,7 +338,7 @@ def kafka_rows(seed: int, demanded: bool, clock: Clock) -> list[Row]:
         def open_log() -> EventLog:
             return kafka_log(cluster.bootstrap, clock, folder)
 
-        return [_append_kafka(open_log, seed, clock), _runner_kafka(open_log, seed, clock)]
+        return [_append_kafka(open_log, seed, clock), _runner_kafka(cluster.bootstrap, open_log, seed, clock)]
 
 
 def _no_kafka(reason: str, demanded: bool) -> list[Row]:
@@ -379,8 +379,15 @@ def _append_kafka(open_log: OpenLog, seed: int, clock: Clock, seconds: int = 15,
     )
 
 
-def _runner_kafka(open_log: OpenLog, seed: int, clock: Clock, events: int = 100_000) -> Row:
-    return _runner_row("runner_kafka", [_runner_rate(open_log, seed + n, clock, events) for n in range(1)])
+def _runner_kafka(bootstrap_servers: str, open_log: OpenLog, seed: int, clock: Clock, events: int = 100_000) -> Row:
+    """The loop on three brokers, and beside it what the client library alone reaches there with the same records."""
+    from genescale.trials.bare_kafka import bare_loop_rate  # noqa: PLC0415 - needs the extra `kafka`
+
+    rates = [_runner_rate(open_log, seed + n, clock, events) for n in range(_RUNS)]
+    bare = bare_loop_rate(bootstrap_servers, TOPIC, RESULTS, events, clock)
+    ours = _runner_row("runner_kafka", rates)
+    ours = structs.replace(ours, note=f"{ours.note}; confluent-kafka alone: {bare:,.0f} events/s in the same run")
+    return beside(ours, "confluent-kafka alone", bare)
 
 
 # ---- the load ----
