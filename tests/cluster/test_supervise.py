@@ -78,6 +78,12 @@ def test_stopping_asks_once_waits_and_then_insists():
     assert supervise.exited(platform, "a", -9, 110.1).finished
 
 
+def test_the_echo_of_a_stop_is_not_a_second_wish() -> None:
+    """`uv run` passes on the Ctrl-C that the terminal has sent to us as well, a moment later."""
+    once = supervise.stop(running(), 100.0)
+    assert supervise.stop(once, 100.2) is once
+
+
 def test_a_second_request_to_stop_ends_the_patience():
     platform = supervise.stop(supervise.stop(running(), 100.0), 101.0)
     assert decide(platform, 101.0) == [Kill("a", 10)]

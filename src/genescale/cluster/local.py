@@ -229,9 +229,10 @@ class LocalPlatform:
     def _on_signals(self, descriptor: int) -> None:
         for number in os.read(descriptor, 512):
             if number in _STOP_SIGNALS:
-                again = self._state.stopping_since_s is not None
-                self._watcher.happened("", "stopping now" if again else "stopping", {})
-                self._state = supervise.stop(self._state, self._clock.monotonic_s())
+                before, self._state = self._state, supervise.stop(self._state, self._clock.monotonic_s())
+                if self._state is not before:
+                    again = before.stopping_since_s is not None
+                    self._watcher.happened("", "stopping now" if again else "stopping", {})
 
     def _on_ready(self, name: str, running: _Running) -> None:
         assert running.ready_fd is not None

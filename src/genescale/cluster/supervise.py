@@ -19,6 +19,8 @@ Phase: TypeAlias = Literal["starting", "running", "backing-off", "stopped"]
 
 CANNOT_START = 2  # the exit status with which a role says that starting it again is useless
 
+ECHO_S = 1.0  # longer than any wrapper takes, shorter than a person needs to lose patience
+
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """How patient the supervisor is."""
@@ -168,8 +170,14 @@ def exited(platform: Platform, name: str, status: int, now_s: float) -> Platform
 
 
 def stop(platform: Platform, now_s: float) -> Platform:
-    """Everything should end. A second call changes nothing but the patience: it is over (a second Ctrl-C)."""
+    """Everything should end. A second call changes nothing but the patience: it is over (a second Ctrl-C).
+
+    One that comes within `ECHO_S` is the same wish: a wrapper such as `uv run` passes on the Ctrl-C that the terminal
+    has sent to us as well.
+    """
     if platform.stopping_since_s is not None:
+        if now_s - platform.stopping_since_s < ECHO_S:
+            return platform
         return structs.replace(platform, stopping_since_s=now_s - platform.policy.grace_s)
     roles = tuple(
         structs.replace(role, phase="stopped", since_s=now_s) if role.pid is None else role for role in platform.roles
