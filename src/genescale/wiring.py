@@ -310,7 +310,9 @@ _LATER: Mapping[str, str] = {
 
 def _on_stop_signals(act: Callable[[], None]) -> None:
     def handler(_number: int, _frame: FrameType | None) -> None:
-        act()
+        # In a thread of its own: the handler interrupts the main thread anywhere, also where that holds the very lock
+        # that `act` needs, and would wait for it for ever.
+        threading.Thread(target=act, daemon=True).start()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handler)

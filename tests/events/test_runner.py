@@ -2,12 +2,15 @@
 
 import itertools
 import json
+import os
+import signal
+import time
 from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
 
-from genescale.clock import ManualClock, rfc3339
+from genescale.clock import ManualClock, SystemClock, rfc3339
 from genescale.errors import DiskFull, LogBroken, Permanent, Retryable
 from genescale.events import envelope
 from genescale.events.catalogue import CATALOGUE
@@ -410,3 +413,33 @@ def test_times_on_the_log_come_from_the_clock(world: World) -> None:
     runner.step(0.1)
     notes = world.events_on(LOOP_STATE)
     assert notes[0].time == rfc3339(ManualClock().wall_ms())
+
+
+def storm_of_stops() -> int:
+    """A child runs the loop, the parent sends SIGTERM as fast as it can. The exit status of the child, -1: it hung."""
+    ready, say_ready = os.pipe()
+    if (pid := os.fork()) == 0:
+        world = World()
+        world.clock = SystemClock()  # pyright: ignore[reportAttributeAccessIssue]
+        world.log.clock = world.clock
+        runner = world.runner(poll_s=0.01)
+        signal.signal(signal.SIGTERM, lambda *_: runner.stop())
+        os.write(say_ready, b"!")
+        runner.run()
+        os._exit(0)
+    os.read(ready, 1)
+    os.close(ready)
+    os.close(say_ready)
+    deadline_s = time.monotonic() + 20
+    while time.monotonic() < deadline_s:
+        os.kill(pid, signal.SIGTERM)
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return -1
+
+
+def test_signals_that_come_while_a_signal_is_handled_do_not_hang_the_loop() -> None:
+    assert [storm_of_stops() for _ in range(5)] == [0] * 5

@@ -32,6 +32,8 @@ from genescale.events.log import (
     record_bytes,
 )
 
+_LOOK_S = 0.1  # how soon a waiting reader notices `wake`
+
 
 @dataclass
 class _Partition:
@@ -325,7 +327,7 @@ class MemoryConsumer:
             if found or self._interrupted or left <= 0:
                 self._interrupted = False
                 return found
-            self._log.clock.wait(self._woken, min(left, self._log.session_timeout_s / 6))
+            self._log.clock.wait(self._woken, min(left, _LOOK_S))
 
     def _read(self, records_max: int) -> list[Record]:
         found: list[Record] = []
@@ -448,8 +450,7 @@ class MemoryConsumer:
 
     def wake(self) -> None:
         """See `Consumer`."""
-        self._interrupted = True
-        self._woken.set()
+        self._interrupted = True  # no more: a signal handler must not touch the lock inside an event
 
     def close(self) -> None:
         """See `Consumer`."""
@@ -481,7 +482,7 @@ class MemoryTail:
             if found or self._interrupted or left <= 0:
                 self._interrupted = False
                 return found
-            self._log.clock.wait(self._woken, left)
+            self._log.clock.wait(self._woken, min(left, _LOOK_S))
 
     def _read(self, records_max: int) -> list[Record]:
         found: list[Record] = []
@@ -500,8 +501,7 @@ class MemoryTail:
 
     def wake(self) -> None:
         """See `Tail`."""
-        self._interrupted = True
-        self._woken.set()
+        self._interrupted = True  # no more: a signal handler must not touch the lock inside an event
 
     def close(self) -> None:
         """See `Tail`."""

@@ -18,7 +18,6 @@ What can go wrong with one event, and what happens:
 
 import contextlib
 import random
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import Generic, NamedTuple, TypeVar
@@ -44,6 +43,7 @@ from genescale.events.watch import LoopWatch
 DepsT = TypeVar("DepsT")
 
 _SOURCE = "/genescale/loop"
+_REST_S = 0.1  # how soon a loop that waits for the log notices that it shall stop
 _NO_CREDIT_S = 1.0  # a retry without budget looks again after this long
 _RESUMED = "genescale.events.lane.resumed"
 
@@ -134,7 +134,9 @@ class Runner(Generic[DepsT]):
         self._positions: dict[TopicPartition, int] = {}
         self._held: set[TopicPartition] = set()
         self._in_flight: _InFlight | None = None
-        self._stopping = threading.Event()
+        # A plain flag: `threading.Event` holds a lock while it is set; a second signal in that moment would wait for
+        # the lock that its own thread holds.
+        self._stop_asked = False
         self.counts = Counts()
         self._consumer = log.consumer(
             subscription.group,
@@ -149,14 +151,14 @@ class Runner(Generic[DepsT]):
 
     def run(self) -> None:
         """Until `stop`: then finish what is in hand, hand everything back clean, leave the group."""
-        while not self._stopping.is_set():
+        while not self._stop_asked:
             self.step(self._settings.poll_s)
         # Only an orderly end gets here. Whatever else ends the loop is not handed back clean, so that it is counted.
         self.close()
 
     def stop(self) -> None:
         """End soon. Safe from a signal handler."""
-        self._stopping.set()
+        self._stop_asked = True
         self._consumer.wake()
 
     def step(self, timeout_s: float) -> int:
@@ -167,7 +169,7 @@ class Runner(Generic[DepsT]):
             self.counts.fenced += 1
             self._read_again()
         except Retryable as error:
-            self._clock.wait(self._stopping, error.after_s or 1.0)
+            self._rest(error.after_s or 1.0)
             self._read_again()
         except CancelledError:
             self._in_flight = None  # asked to stop while the log took nothing; what was in hand stays uncommitted
@@ -184,7 +186,7 @@ class Runner(Generic[DepsT]):
         while records:
             read += len(records)
             self._process(records)
-            if self._stopping.is_set() or self._parking.next_due_s(default=due_s) <= self._clock.monotonic_s():
+            if self._stop_asked or self._parking.next_due_s(default=due_s) <= self._clock.monotonic_s():
                 break
             # While the disk takes the outputs of this batch, the next one is read and handled.
             records = self._consumer.poll(self._settings.batch_records_max, 0.0)
@@ -193,7 +195,7 @@ class Runner(Generic[DepsT]):
 
     def close(self) -> None:
         """Hand everything back and leave the group, so that nobody waits for the session to end."""
-        self._stopping.set()
+        self._stop_asked = True
         self._consumer.close()
         self._state.close()
 
@@ -416,7 +418,7 @@ class Runner(Generic[DepsT]):
     def _retry_due(self) -> None:
         """Try again what is due, one record at a time. Each try is counted before it is made."""
         for waiting in self._parking.due(self._clock.monotonic_s()):
-            if self._stopping.is_set():
+            if self._stop_asked:
                 return
             if self._budget.spend():
                 self._retry(waiting)
@@ -506,9 +508,15 @@ class Runner(Generic[DepsT]):
     def _pause(self, error: Exception) -> None:
         """Before the next attempt of a write. Asked to stop, it gives up: the work stays uncommitted."""
         after_s = error.after_s if isinstance(error, Retryable) else None
-        self._clock.wait(self._stopping, after_s or 1.0)
-        if self._stopping.is_set():
+        self._rest(after_s or 1.0)
+        if self._stop_asked:
             raise CancelledError from error
+
+    def _rest(self, seconds: float) -> None:
+        """Wait, but not longer than it takes to notice that the loop shall stop."""
+        until_s = self._clock.monotonic_s() + seconds
+        while not self._stop_asked and (left := until_s - self._clock.monotonic_s()) > 0:
+            self._clock.sleep(min(left, _REST_S))
 
     # ---- partitions come and go ----
 
@@ -543,7 +551,7 @@ class Runner(Generic[DepsT]):
             )
             notes.append(self._state.started_record(data))
             parked = self._parking.waiting(seat)
-            if parked and self._stopping.is_set() and self._subscription.wake_when_drained:
+            if parked and self._stop_asked and self._subscription.wake_when_drained:
                 notes.append(self._wake_up(seat, parked))
         try:
             self._log.append(notes, self._consumer.fence(leaving)).result(self._settings.append_timeout_s)
