@@ -98,7 +98,6 @@ def loop_settings(settings: Settings) -> "LoopSettings":
     return LoopSettings(
         batch_records_max=loop.batch_records_max,
         crashes_max=loop.crashes_max,
-        append_timeout_s=max(loop.drain_deadline_s, 1.0),
         retry=retry,
     )
 

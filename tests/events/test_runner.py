@@ -4,8 +4,10 @@ import itertools
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 
 import msgspec
 import pytest
@@ -15,7 +17,7 @@ from genescale.errors import DiskFull, LogBroken, Permanent, Retryable
 from genescale.events import envelope
 from genescale.events.catalogue import CATALOGUE
 from genescale.events.envelope import Event
-from genescale.events.log import NewRecord, Record, TopicSpec, append_now
+from genescale.events.log import Fence, NewRecord, Position, Record, TopicSpec, append_now
 from genescale.events.loop_data import BatchStarted, Failure, RecordDeadlettered
 from genescale.events.memory import MemoryLog
 from genescale.events.retry import RetryPolicy
@@ -443,3 +445,21 @@ def storm_of_stops() -> int:
 
 def test_signals_that_come_while_a_signal_is_handled_do_not_hang_the_loop() -> None:
     assert [storm_of_stops() for _ in range(5)] == [0] * 5
+
+
+def test_an_append_that_is_only_slow_is_not_made_twice(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Kafka that is away for minutes delivers what it was given; more copies would only fill the queue."""
+    world.submit("e")
+    runner = world.runner(append_timeout_s=0.05)
+    real = world.log.append
+    made: list[Future[list[Position]]] = []
+
+    def slow(records: Sequence[NewRecord], fence: Fence | None = None) -> Future[list[Position]]:
+        made.append(Future())
+        threading.Timer(0.2, lambda: made[-1].set_result(real(records, fence).result())).start()
+        return made[-1]
+
+    monkeypatch.setattr(world.log, "append", slow)
+    runner.step(0.1)
+    assert len(made) == 2, "the note before the batch and its outputs, each once"
+    assert world.answers() == {"e": "success"}

@@ -244,11 +244,7 @@ class Runner(Generic[DepsT]):
         """Wait until the outputs of the batch in flight are durable."""
         batch, self._in_flight = self._in_flight, None
         if batch is not None:
-            try:
-                batch.appended.result(self._settings.append_timeout_s)
-            except (Retryable, TimeoutError) as error:
-                self._pause(error)
-                self._append(batch.written, batch.fence)
+            self._make_durable(batch.written, batch.fence, batch.appended)
             hit("after_result_before_commit")
         return batch
 
@@ -493,7 +489,22 @@ class Runner(Generic[DepsT]):
     def _append(self, records: list[NewRecord], fence: Fence) -> None:
         """Durable on return."""
         if records:
-            self._persist(lambda: self._log.append(records, fence).result(self._settings.append_timeout_s))
+            self._make_durable(records, fence, None)
+
+    def _make_durable(self, records: list[NewRecord], fence: Fence, appended: "Future[list[Position]] | None") -> None:
+        """Wait for an append, and make it again when it failed. One that is only slow is waited for: it may succeed."""
+        under_way = appended
+
+        def attempt() -> None:
+            nonlocal under_way
+            under_way = under_way or self._log.append(records, fence)
+            try:
+                under_way.result(self._settings.append_timeout_s)
+            except Retryable:
+                under_way = None
+                raise
+
+        self._persist(attempt)
 
     def _persist(self, write: Callable[[], object]) -> None:
         """A full or absent log is waited for: the batch stays in hand, nothing is skipped."""
