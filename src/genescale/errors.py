@@ -7,11 +7,16 @@
     ├── Permanent            trying again is useless; the event gets a failure as its answer
     │   ├── InvalidEvent     an event that breaks its envelope or its schema
     │   ├── UnknownTopic     nobody created this topic
-    │   └── TooLarge         a record above the limit of its topic: send it by reference
+    │   ├── TooLarge         a record above the limit of its topic: send it by reference
+    │   └── InvalidInput     what a person sent cannot be read or is not true; `place` says where
+    │       ├── ReferenceMismatch   a stated base is not the base of the reference
+    │       ├── UnknownName         no such contig, transcript, gene, rsID or bundle
+    │       └── OutsideReference    true perhaps, but the bundle holds no sequence there
     ├── Fenced               somebody else owns the partition now; drop what is in hand and poll again
     └── Fatal                this process must stop; a new one recovers from disk
         ├── LogDamaged       damage that must not be skipped; names the file and the place
         ├── LogBroken        an fsync failed: memory and disk may differ, so nothing here can be trusted
+        ├── BundleDamaged    a reference bundle whose files are not what its list says; build it again
         ├── Unsupported      data or a library of a version that this program must not touch
         └── CannotStart      this machine, a setting or a missing part stands in the way; exit status 2
 
@@ -56,6 +61,41 @@ class TooLarge(Permanent):
     """A record above the limit of its topic."""
 
 
+class InvalidInput(Permanent):
+    """Something a person or program sent that cannot be read or is not true.
+
+    `code` is a short stable name for programs (`ref_mismatch`); `place` says where, for people ("line 12, column REF").
+    """
+
+    def __init__(self, message: str, *, code: str = "invalid_input", place: str = "") -> None:
+        super().__init__(f"{place}: {message}" if place else message)
+        self.code = code
+        self.place = place
+
+
+class ReferenceMismatch(InvalidInput):
+    """A stated base is not the base of the reference. Both are attributes, and both stand in the message."""
+
+    def __init__(self, message: str, *, stated: str, reference: str, place: str = "") -> None:
+        super().__init__(message, code="ref_mismatch", place=place)
+        self.stated = stated
+        self.reference = reference
+
+
+class UnknownName(InvalidInput):
+    """A contig, transcript, gene, rsID or bundle that is not there; the message lists what is."""
+
+    def __init__(self, message: str, *, code: str = "unknown_name", place: str = "") -> None:
+        super().__init__(message, code=code, place=place)
+
+
+class OutsideReference(InvalidInput):
+    """A place for which the bundle holds no sequence. Nothing is guessed about it."""
+
+    def __init__(self, message: str, *, place: str = "") -> None:
+        super().__init__(message, code="outside_reference", place=place)
+
+
 class Fenced(GenescaleError):
     """The partition, or the right to write for it, belongs to somebody else now."""
 
@@ -75,6 +115,10 @@ class LogDamaged(Fatal):
 
 class LogBroken(Fatal):
     """The disk refused to confirm a write."""
+
+
+class BundleDamaged(Fatal):
+    """A reference bundle whose files differ from its own list. Nothing is answered from it; build or fetch it again."""
 
 
 class Unsupported(Fatal):
