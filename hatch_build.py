@@ -22,6 +22,7 @@ import sysconfig
 import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,13 +49,13 @@ class GenescaleBuildHook(BuildHookInterface):
                 self.app.abort(str(error))
             if self.target_name != "wheel":
                 return  # an sdist belongs to every machine: compiled files stay out
-            for kernel in self.config["kernels"]:
+            for family in kernel_families(root, self.config["kernels"]):
                 try:
-                    compiled = build_kernel(root, Path(kernel))
+                    built = build_family(root, family)
                 except BuildError as error:
                     self.app.display_warning(str(error))
                 else:
-                    build_data["artifacts"].append(compiled.as_posix())
+                    build_data["artifacts"].extend(compiled.as_posix() for compiled in built)
                     build_data["pure_python"] = False
                     build_data["infer_tag"] = True
 
@@ -137,13 +138,40 @@ def node_home() -> Path:
     return Path(spec.origin).parent
 
 
+def kernel_families(root: Path, patterns: Iterable[str]) -> list[list[Path]]:
+    """The kernels by folder. Those of one folder may call each other in C, so they are compiled all or none."""
+    families: dict[Path, list[Path]] = {}
+    for pattern in patterns:
+        for found in sorted(root.glob(pattern)):
+            if found.name != "__init__.py":
+                families.setdefault(found.parent, []).append(found.relative_to(root))
+    return list(families.values())
+
+
+def build_family(root: Path, family: list[Path]) -> list[Path]:
+    """Compile the kernels of one folder, as many at a time as there are cores."""
+    try:
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as cores:
+            return list(cores.map(lambda kernel: build_kernel(root, kernel), family))
+    except BuildError:
+        for kernel in family:  # compiled files would look for their neighbour's C functions, and not find them
+            (root / compiled_name(kernel)).unlink(missing_ok=True)
+        raise
+
+
+def compiled_name(kernel: Path) -> Path:
+    """What the machine code of a kernel is called, for the Python that runs this build."""
+    return kernel.with_suffix(sysconfig.get_config_var("EXT_SUFFIX"))
+
+
 def build_kernel(root: Path, kernel: Path) -> Path:
     """Compile one kernel beside its source, for the Python that runs this build; return the compiled file."""
-    compiled = kernel.with_suffix(sysconfig.get_config_var("EXT_SUFFIX"))
+    compiled = compiled_name(kernel)
     stamp = root / compiled.with_name(f"{STAMP}.{compiled.name}")
     header = Path(sysconfig.get_paths()["include"], "Python.h")
     tools = [f"{name} {package_version(name)}" for name in ("cython", "ziglang")]
-    fingerprint = hashed(root, [kernel], *compiler(), *linker(), *tools)
+    declared = [path.relative_to(root) for path in sorted((root / kernel).parent.glob("*.pxd"))]
+    fingerprint = hashed(root, [kernel, *declared], *compiler(), *linker(), *tools)
     if (root / compiled).exists() and read(stamp) == fingerprint:
         return compiled
     (root / compiled).unlink(missing_ok=True)  # from here on, better the plain file than machine code of an older one
@@ -153,8 +181,9 @@ def build_kernel(root: Path, kernel: Path) -> Path:
     with tempfile.TemporaryDirectory() as scratch:
         c_file, object_file, built = (Path(scratch, f"kernel.{suffix}") for suffix in ("c", "o", "so"))
         no_cache = {"ZIG_GLOBAL_CACHE_DIR": scratch, "ZIG_LOCAL_CACHE_DIR": scratch}  # nothing in it is used twice
+        module = ".".join(kernel.relative_to("src").with_suffix("").parts)  # by it the kernels find each other
         for command in (
-            ["-m", "cython", "-3", str(kernel), "-o", str(c_file)],
+            ["-m", "cython", "-3", str(kernel), "-I", "src", "--module-name", module, "-o", str(c_file)],
             [*compiler(), "-I", str(header.parent), "-c", str(c_file), "-o", str(object_file)],
             [*linker(), str(object_file), "-o", str(built)],
         ):

@@ -31,7 +31,14 @@ FILE_NAME = "genescale.toml"
 
 # Variables with our prefix that are switches of the build and the tests, not settings of the platform.
 OTHER_VARIABLES = frozenset(
-    {SETTINGS_FILE_VARIABLE, "GENESCALE_REQUIRE_ALL", "GENESCALE_SKIP_UI", "GENESCALE_FAILPOINTS", "GENESCALE_CACHE"}
+    {
+        SETTINGS_FILE_VARIABLE,
+        "GENESCALE_REQUIRE_ALL",
+        "GENESCALE_SKIP_UI",
+        "GENESCALE_FAILPOINTS",
+        "GENESCALE_CACHE",
+        "GENESCALE_SHARED_DATA",
+    }
 )
 
 

@@ -126,6 +126,31 @@ def test_uv_builds_again_when_a_kernel_changes(hook: ModuleType):
     project = hook.tomllib.loads((ROOT / "pyproject.toml").read_text())
     kernels = project["tool"]["hatch"]["build"]["hooks"]["custom"]["kernels"]
 
-    assert set(map(Path, kernels)) <= set(hook.cache_key_files(ROOT))
+    families = hook.kernel_families(ROOT, kernels)
+    declared = {path.relative_to(ROOT) for path in (ROOT / "src").rglob("*.pxd")}
+
+    assert {kernel for family in families for kernel in family} | declared <= set(hook.cache_key_files(ROOT))
     assert Path("hatch_build.py") in hook.cache_key_files(ROOT)
     assert Path("pyproject.toml") in hook.cache_key_files(ROOT)
+
+
+def test_kernels_that_call_each_other_are_compiled_all_or_none(
+    hook: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = Path("src/pack")
+    (tmp_path / folder).mkdir(parents=True)
+    for name in ("__init__", "one", "two"):
+        (tmp_path / folder / f"{name}.py").touch()
+    (family,) = hook.kernel_families(tmp_path, ["src/pack/*.py"])
+    assert family == [folder / "one.py", folder / "two.py"]
+
+    def build(root: Path, kernel: Path) -> Path:
+        if kernel.stem == "two":
+            raise hook.BuildError("no machine code for two")
+        (root / kernel.with_suffix(SUFFIX)).touch()
+        return kernel.with_suffix(SUFFIX)
+
+    monkeypatch.setattr(hook, "build_kernel", build)
+    with pytest.raises(hook.BuildError, match="for two"):
+        hook.build_family(tmp_path, family)
+    assert not (tmp_path / folder / f"one{SUFFIX}").exists()
