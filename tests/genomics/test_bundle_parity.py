@@ -1,0 +1,96 @@
+"""Bundles of the synthetic parity genome and of real human regions, against a slow independent reading of the files."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.shared_data import shared_data
+
+from genescale.genomics.build import build_bundle
+from genescale.genomics.bundle import INDEX_REACH, Bundle
+
+COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
+
+
+@pytest.fixture(scope="module")
+def parity(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("bundles") / "parity"
+    build_bundle(
+        folder,
+        name="parity",
+        fasta=shared_data("vep-parity/genome.fa.gz"),
+        genes=shared_data("vep-parity/genes.gff3.gz"),
+    )
+    return Bundle.open(folder)
+
+
+def genome(path: Path) -> dict[str, str]:
+    found: dict[str, list[str]] = {}
+    name = ""
+    for line in gzip.open(path, "rt"):
+        if line.startswith(">"):
+            name = line[1:].split()[0]
+            found[name] = []
+        else:
+            found[name].append(line.strip().upper())
+    return {key: "".join(rows) for key, rows in found.items()}
+
+
+def exons(path: Path) -> dict[str, tuple[str, str, list[tuple[int, int]], list[tuple[int, int]]]]:
+    found: dict[str, tuple[str, str, list[tuple[int, int]], list[tuple[int, int]]]] = {}
+    for line in gzip.open(path, "rt"):
+        row = line.rstrip("\n").split("\t")
+        if len(row) == 9 and row[2] in ("exon", "CDS"):
+            owner = row[8].split("Parent=transcript:")[1].split(";")[0]
+            entry = found.setdefault(owner, (row[0], row[6], [], []))
+            entry[2 if row[2] == "exon" else 3].append((int(row[3]), int(row[4])))
+    return found
+
+
+def test_mrna_and_cds_are_those_of_the_files(parity: Bundle) -> None:
+    sequence = genome(shared_data("vep-parity/genome.fa.gz"))
+    models = exons(shared_data("vep-parity/genes.gff3.gz"))
+    names = [name.partition(".")[0] for name in parity.texts("transcript_name")]
+    assert sorted(names) == sorted(models)
+    offset = parity.array("transcript_mrna")
+    for i, name in enumerate(names):
+        contig, strand, parts, coding = models[name]
+        text = "".join(sequence[contig][a - 1 : z] for a, z in sorted(parts))
+        positions = [p for a, z in sorted(parts) for p in range(a, z + 1)]
+        if strand == "-":
+            text = text[::-1].translate(COMPLEMENT)
+            positions.reverse()
+        mrna = np.frombuffer(b"ACGTN", np.uint8)[parity.array("mrna")[offset[i] : offset[i + 1]]].tobytes().decode()
+        assert mrna == text, name
+        if coding:
+            ends = [positions.index(min(coding)[0]) + 1, positions.index(max(z for _, z in coding)) + 1]
+            assert [parity.array("cds_cdna_start")[i], parity.array("cds_cdna_end")[i]] == sorted(ends), name
+        else:
+            assert parity.array("coding_start")[i] == 0
+
+
+def test_sequence_comes_back(parity: Bundle) -> None:
+    for name, text in genome(shared_data("vep-parity/genome.fa.gz")).items():
+        contig = parity.contig(name)
+        assert parity.contigs[contig].length == len(text)
+        assert parity.sequence(contig, 1, len(text)) == text.encode()
+        assert parity.sequence(contig, 1001, 1010) == text[1000:1010].encode()
+        assert parity.sequence(contig, len(text), len(text) + 1) is None
+
+
+def test_every_cell_of_the_index_lists_its_transcripts_in_order(parity: Bundle) -> None:
+    start, end = parity.array("transcript_start"), parity.array("transcript_end")
+    order = parity.array("transcript_order")
+    for contig in range(len(parity.contigs)):
+        first, last = parity.array("contig_cell")[contig : contig + 2]
+        cells = parity.array("cell_start")[first:last].tolist()
+        assert cells[0] == 0
+        mine = np.flatnonzero(parity.array("transcript_contig") == contig)
+        for i, cell in enumerate(cells):
+            a, z = parity.array("cell_transcript_first")[first + i : first + i + 2]
+            listed = parity.array("cell_transcript")[a:z]
+            for position in (cell, (cells[i + 1] if i + 1 < len(cells) else cell + 10**6) - 1):
+                covers = (start[mine] - INDEX_REACH <= position) & (position <= end[mine] + INDEX_REACH)
+                assert sorted(listed.tolist()) == sorted(mine[covers].tolist())
+            assert (np.diff(order[listed]) > 0).all()
