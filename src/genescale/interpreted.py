@@ -10,12 +10,15 @@ from contextlib import nullcontext
 from typing import TypeVar
 
 F = TypeVar("F", bound=Callable[..., object])
+C = TypeVar("C", bound=type)
+V = TypeVar("V")
 
 compiled = False
 
 # Machine integers. Plain integers never wrap around, so a kernel masks its arithmetic: the compiler drops the mask.
 uchar = int
 uint = int
+longlong = int
 bint = bool
 Py_ssize_t = int
 
@@ -40,7 +43,28 @@ def inline(function: F) -> F:
     return function
 
 
+def cclass(described: C) -> C:
+    """A class whose attributes are machine values: compiled, other kernels reach them without Python."""
+    return described
+
+
+def final(described: C) -> C:
+    """A class that nobody inherits from, so that its functions are called directly."""
+    return described
+
+
 def exceptval(*, check: bool) -> Callable[[F], F]:
     """`check=False` promises that the function raises nothing, so that callers need not look."""
     del check
     return cfunc
+
+
+def declare(kind: object = None, *, visibility: str = "private") -> None:
+    """A typed attribute that Python may read (`visibility="public"`)."""
+    del kind, visibility
+
+
+def cast(kind: object, value: V) -> V:
+    """A C conversion. It is asked for only where the value fits, so there is nothing to do."""
+    del kind
+    return value
