@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from genescale.errors import UnknownName
 from genescale.genomics.bundle import Bundle
 from genescale.genomics.kernels.lookup import Speller, Table
+from genescale.genomics.kernels.normalise import Sequence
 from genescale.genomics.variants import (
     MALFORMED,
     NON_VARIANT,
@@ -272,12 +273,8 @@ class Knowledge(Mapping[str, Facts]):
 
 def speller(bundle: Bundle) -> Speller:
     """What brings variants to the one spelling of this bundle."""
-    return Speller(
-        *(
-            bundle.array(name).data
-            for name in ("sequence", "contig_segment", "segment_start", "segment_end", "segment_base")
-        )
-    )
+    parts = ("sequence", "contig_segment", "segment_start", "segment_end", "segment_base")
+    return Speller(Sequence(*(bundle.array(part).data for part in parts)))
 
 
 _TABLE: Final = ("first", "key", "long_row", "long_offset", "long_text")

@@ -1,6 +1,6 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 # pyright: basic, reportGeneralTypeIssues=false, reportInvalidTypeForm=false, reportMissingModuleSource=false
-# pyright: reportAttributeAccessIssue=false, reportInvalidTypeArguments=false, reportIndexIssue=false
+# pyright: reportAttributeAccessIssue=false, reportInvalidTypeArguments=false, reportIndexIssue=false, reportMissingImports=false
 # (annotations are Cython's here: `type[::1]` is contiguous memory)
 """The one spelling of a variant under which facts are stored and found, and the search for it.
 
@@ -23,6 +23,11 @@ try:
     import cython
 except ImportError:
     from genescale import interpreted as cython  # Cython builds kernels; running them must not need it
+
+if cython.compiled:
+    from cython.cimports.genescale.genomics.kernels.normalise import Sequence
+else:
+    from genescale.genomics.kernels.normalise import Sequence
 
 COMPILED: bool = cython.compiled
 
@@ -48,24 +53,16 @@ _BITS = bytes("ACGT".index(chr(i)) if chr(i) in "ACGT" else 4 for i in range(256
 class Speller:
     """Spells variants against the sequence of one bundle. Holds views only; any number of threads may share one."""
 
-    codes: cython.const[cython.uchar][::1]
-    contig_segment: cython.const[cython.int][::1]
-    segment_start: cython.const[cython.longlong][::1]
-    segment_end: cython.const[cython.longlong][::1]
-    segment_base: cython.const[cython.longlong][::1]
+    sequence: Sequence
     code_of: cython.const[cython.uchar][::1]
     bits_of: cython.const[cython.uchar][::1]
     contigs: cython.Py_ssize_t
 
-    def __init__(self, codes: Any, contig_segment: Any, segment_start: Any, segment_end: Any, segment_base: Any):
-        self.codes = codes
-        self.contig_segment = contig_segment
-        self.segment_start = segment_start
-        self.segment_end = segment_end
-        self.segment_base = segment_base
+    def __init__(self, sequence: Sequence):
+        self.sequence = sequence
         self.code_of = memoryview(_CODE)
         self.bits_of = memoryview(_BITS)
-        self.contigs = len(contig_segment) - 1
+        self.contigs = sequence.contigs
 
     def spell(
         self,
@@ -165,49 +162,21 @@ class Speller:
         i: cython.Py_ssize_t
         low: cython.Py_ssize_t = first
         high: cython.Py_ssize_t = first + count
-        segment: cython.Py_ssize_t
+        segment: cython.longlong
         with cython.nogil:
             for i in range(low, high):
                 if statuses[i - low] != 0 or the_ref_length[i] != 1:
                     continue
-                segment = self._segment(the_contig[i], the_start[i] - 1)
-                if segment < 0:
+                segment = self.sequence.segment(the_contig[i], the_start[i] - 1)
+                if segment < 0 or the_start[i] > self.sequence.segment_end[segment]:
                     statuses[i - low] = 2  # OUTSIDE
-                elif self._base(segment, the_start[i] - 1) != self.code_of[the_text[the_ref[i]]]:
+                elif self.sequence.code(segment, the_start[i] - 1) != self.code_of[the_text[the_ref[i]]]:
                     statuses[i - low] = 3  # MISMATCH
 
     @cython.cfunc
-    @cython.inline
     @cython.nogil
     @cython.exceptval(check=False)
-    def _segment(self, contig: cython.int, place: cython.longlong) -> cython.Py_ssize_t:
-        """The stretch of known sequence that holds the 0-based `place`, or -1."""
-        low: cython.Py_ssize_t = self.contig_segment[contig]
-        high: cython.Py_ssize_t = self.contig_segment[contig + 1]
-        end: cython.Py_ssize_t = high
-        middle: cython.Py_ssize_t
-        while low < high:  # the first segment that ends behind the place
-            middle = (low + high) >> 1
-            if self.segment_end[middle] > place:
-                high = middle
-            else:
-                low = middle + 1
-        if low < end and self.segment_start[low] <= place:
-            return low
-        return -1
-
-    @cython.cfunc
-    @cython.inline
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def _base(self, segment: cython.Py_ssize_t, place: cython.longlong) -> cython.int:
-        index: cython.longlong = self.segment_base[segment] + place - self.segment_start[segment]
-        return (self.codes[index >> 1] >> ((index & 1) << 2)) & 15
-
-    @cython.cfunc
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def _spell_one(  # noqa: C901, PLR0911, PLR0912 - one variant, checked, trimmed and rolled; calls would cost more
+    def _spell_one(  # noqa: PLR0911 - each return is one reason
         self,
         contig: cython.int,
         start: cython.longlong,
@@ -220,26 +189,19 @@ class Speller:
         forms: cython.int[::1],
         row: cython.Py_ssize_t,
     ) -> cython.uchar:
-        segment: cython.Py_ssize_t
+        segment: cython.longlong
         prefix: cython.longlong = 0
         turned: cython.longlong = 0
-        length: cython.longlong
-        place: cython.longlong
-        base: cython.int
         i: cython.longlong
         if contig < 0 or contig >= self.contigs:
             return 1  # UNKNOWN_CONTIG
         if ref_length == 0 and alt_length == 0:
             return 5  # NO_SEQUENCE
-        # An insertion has no base of its own; the one before it says where it is.
-        place = start - 1 if ref_length or start == 1 else start - 2
-        if place < 0:
-            return 2  # OUTSIDE
-        segment = self._segment(contig, place)
-        if segment < 0 or start - 1 + ref_length > self.segment_end[segment]:
+        segment = self.sequence.segment(contig, start - 1)
+        if segment < 0 or start - 1 + ref_length > self.sequence.segment_end[segment]:
             return 2  # OUTSIDE
         for i in range(ref_length):
-            if self._base(segment, start - 1 + i) != self.code_of[text[ref + i]]:
+            if self.sequence.code(segment, start - 1 + i) != self.code_of[text[ref + i]]:
                 return 3  # MISMATCH
         for i in range(alt_length):
             if self.code_of[text[alt + i]] == 0:
@@ -256,19 +218,10 @@ class Speller:
         if ref_length == 0 and alt_length == 0:
             return 4  # UNCHANGED
         start += prefix
-        if ref_length == 0 or alt_length == 0:
-            # Roll left while the base before equals the last of the allele; the allele turns by one each time.
-            length = ref_length + alt_length
-            i = (ref if ref_length else alt) + length - 1
-            while start - 2 >= self.segment_start[segment]:
-                base = self._base(segment, start - 2)
-                if base != self.code_of[text[i - turned % length]]:
-                    break
-                if base & (base - 1):  # runs of N have no left end that would mean anything
-                    break
-                start -= 1
-                turned += 1
-            turned %= length
+        if ref_length == 0 or alt_length == 0:  # rolled to the left, the allele turns by one base each time
+            turned = self.sequence.roll_left(segment, start - 1, start - 1 + ref_length, text, alt, alt_length, start)
+            start -= turned
+            turned %= ref_length + alt_length
         forms[4 * row] = prefix
         forms[4 * row + 1] = ref_length
         forms[4 * row + 2] = alt_length
