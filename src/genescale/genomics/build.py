@@ -140,6 +140,9 @@ def _build(
         text, offset = text_pool(entries)
         writer.write(f"{pool}_text", text)
         writer.write(f"{pool}_offset", offset)
+        if pool in b.SEARCHED_POOLS:
+            order = sorted(range(len(entries)), key=entries.__getitem__)
+            writer.write(f"{pool}_sorted", np.array(order, np.int32))
     listing = {
         "format": b.FORMAT,
         "name": name,

@@ -9,6 +9,7 @@ Positions are 1-based and inclusive unless an array says otherwise.
 
 import json
 import mmap
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,9 @@ from genescale.genomics.aliases import alias_index, usual_names
 FORMAT: Final = 1
 LIST_FILE: Final = "bundle.json"
 INDEX_REACH: Final = 6_000  # the flank of 5,000 plus the 1,000 that VEP's HGVS shift may add to it
+
+# The string pools in which names are looked up: `<pool>_sorted` holds their entries in the order of their text.
+SEARCHED_POOLS: Final = ("transcript_name", "protein_name", "gene_id", "gene_symbol")
 
 # transcript_flags
 CODING: Final = 1  # has a CDS
@@ -142,6 +146,16 @@ class Bundle:
         whole = self.array(f"{pool}_text").tobytes()
         ends = self.array(f"{pool}_offset").tolist()
         return [whole[a:b].decode() for a, b in zip(ends[:-1], ends[1:], strict=True)]
+
+    def find(self, pool: str, prefix: str) -> list[int]:
+        """The entries of one of `SEARCHED_POOLS` that begin with `prefix`, as indices in the order of their text.
+
+        Nothing is indexed when a bundle opens: this halves the sorted order of the pool some twenty times.
+        """
+        order = self.array(f"{pool}_sorted")
+        low = bisect_left(order, prefix, key=lambda i: self.text(pool, i))
+        high = bisect_right(order, prefix, lo=low, key=lambda i: self.text(pool, i)[: len(prefix)])
+        return [int(i) for i in order[low:high]]
 
     def sequence(self, contig: int, start: int, end: int) -> bytes | None:
         """Bases `start` to `end` (1-based, inclusive) as upper-case text; None where some of them are not known.
