@@ -1338,7 +1338,7 @@ def is_lab_name(text: str) -> bool:
 
 
 def parse_lab_name(text: str) -> LabName:
-    """What a laboratory or ClinVar writes: `BRCA2:NM_000059:exon11:c.5946delT:p.S1982fs`, `NM_1.3(X):c.5del (p.Ser2fs)`.
+    """What labs and ClinVar write: `BRCA2:NM_000059:exon11:c.5946delT:p.S1982fs`, `NM_1.3(BRCA2):c.5del (p.Ser2fs)`.
 
     Fields stand between colons or spaces, in any order; the one on DNA (c. n. g. m.) is needed, the p. is kept with it.
     """

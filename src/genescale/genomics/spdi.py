@@ -1,7 +1,9 @@
 """SPDI: sequence, position, deletion, insertion; the variant notation of NCBI, which VRS and dbSNP build on.
 
-The position counts the bases before the deletion, so the first base of a sequence has position 0. The deletion is given
-as bases or as their number. `NC_000013.11:32340299:T:` deletes one base. (Holmes et al., Bioinformatics 2020;36:1902-7.)
+The position counts the bases before the deletion, so the first base of a sequence has position 0. The deletion is
+given as bases or as their number: `NC_000013.11:32340299:T:` deletes one base.
+
+Holmes JB et al., Bioinformatics 2020;36:1902-7.
 """
 
 from dataclasses import dataclass
