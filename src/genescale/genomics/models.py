@@ -17,7 +17,7 @@ def models_of(bundle: Bundle) -> Models:
     found = _OPEN.get(bundle)
     if found is None:
         found = _OPEN[bundle] = Models(
-            {name: memoryview(cast(Any, bundle.array(name))) for name in ARRAYS}, *genetic_codes()
+            {name: memoryview(cast("Any", bundle.array(name))) for name in ARRAYS}, *genetic_codes()
         )
     return found
 
