@@ -72,6 +72,12 @@ class Rejected(NamedTuple):
     reason: str
 
 
+class NextFile(NamedTuple):
+    """The lines that follow are those of this file. Given only where a source has several."""
+
+    name: str
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """What is said about a file of facts. `date` and `version` are the publisher's, not those of the import.
@@ -107,11 +113,11 @@ class ImportReport:
     facts: int = 0
     merged: int = 0
     rejected: dict[str, int] = field(default_factory=dict[str, int])
-    lines: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    lines: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     notes: list[str] = field(default_factory=list[str])
 
-    def reject(self, line: int, reason: str) -> None:
-        """Count a line that cannot be used."""
+    def reject(self, line: str, reason: str) -> None:
+        """Count a line that cannot be used; `line` is its number, with the file where there are several."""
         self.rejected[reason] = self.rejected.get(reason, 0) + 1
         named = self.lines.setdefault(reason, [])
         if len(named) < LINES_NAMED:
@@ -123,7 +129,7 @@ class ImportReport:
         if self.merged:
             said.append(f"  {self.merged:,} more facts about the same alleles were merged into them")
         for reason, count in sorted(self.rejected.items(), key=lambda item: -item[1]):
-            where = ", ".join(str(line) for line in self.lines[reason])
+            where = ", ".join(self.lines[reason])
             said.append(f"  {count:,} not used: {reason} (line {where}{', ...' if count > LINES_NAMED else ''})")
         said.extend(f"  {note}" for note in self.notes)
         return "\n".join(said)
@@ -132,7 +138,7 @@ class ImportReport:
 def build_facts(
     bundle_dir: str | Path,
     source: Source,
-    facts: Iterable[Fact | Rejected],
+    facts: Iterable[Fact | Rejected | NextFile],
     *,
     memory_bytes: int = MEMORY_BYTES,
 ) -> ImportReport:
@@ -184,6 +190,7 @@ class _Import:
         self.building = building
         self.report = ImportReport(source.name)
         self.speller = speller(bundle)
+        self.file = ""
         self.chunk: list[Fact] = []
         self.pools = {c.name: _Interned(c) for c in source.columns if c.kind in {"text", "category"}}
         self.dtype = np.dtype(
@@ -195,9 +202,13 @@ class _Import:
         self.long_text = (building / "long").open("w+b")
         self.lengths = [contig.length for contig in bundle.contigs]
 
-    def take(self, fact: Fact | Rejected) -> None:
+    def take(self, fact: Fact | Rejected | NextFile) -> None:
         if isinstance(fact, Rejected):
-            self.report.reject(fact.line, fact.reason)
+            self.report.reject(f"{self.file}{fact.line}", fact.reason)
+            return
+        if isinstance(fact, NextFile):
+            self.spell_chunk()
+            self.file = f"{fact.name}:"
             return
         self.chunk.append(fact)
         if len(self.chunk) >= CHUNK:
@@ -218,10 +229,10 @@ class _Import:
             stored, bad = self._stored(column, [fact.values[index] for fact in chunk])
             records[f"c_{column.name}"] = stored
             for i in np.flatnonzero(bad & usable).tolist():
-                self.report.reject(chunk[i].line, f"bad_value_{column.name}")
+                self.report.reject(f"{self.file}{chunk[i].line}", f"bad_value_{column.name}")
             usable &= ~bad
         for i in np.flatnonzero(status != kernel.SPELLED).tolist():
-            self.report.reject(chunk[i].line, self._reason(int(status[i]), columns, chunk[i], i))
+            self.report.reject(f"{self.file}{chunk[i].line}", self._reason(int(status[i]), columns, chunk[i], i))
         records["key"] = key
         records["order"] = np.arange(self.report.facts - len(chunk), self.report.facts)
         records["long"] = -1
@@ -383,7 +394,7 @@ class _Import:
         wrong = self.report.rejected.get("ref_mismatch", 0)
         compared = wrong + self.spill.total
         if wrong > MISMATCHES_ALLOWED and wrong > MISMATCH_SHARE_ALLOWED * compared:
-            lines = ", ".join(str(line) for line in self.report.lines["ref_mismatch"])
+            lines = ", ".join(self.report.lines["ref_mismatch"])
             raise InvalidInput(
                 f"REF of {self.source.name} is not the sequence of the bundle {self.bundle.name} in {wrong:,} of "
                 f"{compared:,} facts (first at line {lines}): the file is probably of another assembly than "
