@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.shared_data import shared_data
 
 from genescale.genomics.build import build_bundle
 from genescale.genomics.bundle import INDEX_REACH, Bundle
+from support.shared_data import shared_data
 
 COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
 
@@ -28,7 +28,7 @@ def parity(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def genome(path: Path) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     name = ""
-    for line in gzip.open(path, "rt"):
+    for line in gzip.decompress(path.read_bytes()).decode().splitlines():
         if line.startswith(">"):
             name = line[1:].split()[0]
             found[name] = []
@@ -39,12 +39,12 @@ def genome(path: Path) -> dict[str, str]:
 
 def exons(path: Path) -> dict[str, tuple[str, str, list[tuple[int, int]], list[tuple[int, int]]]]:
     found: dict[str, tuple[str, str, list[tuple[int, int]], list[tuple[int, int]]]] = {}
-    for line in gzip.open(path, "rt"):
-        row = line.rstrip("\n").split("\t")
+    for line in gzip.decompress(path.read_bytes()).decode().splitlines():
+        row = line.split("\t")
         if len(row) == 9 and row[2] in ("exon", "CDS"):
             owner = row[8].split("Parent=transcript:")[1].split(";")[0]
-            entry = found.setdefault(owner, (row[0], row[6], [], []))
-            entry[2 if row[2] == "exon" else 3].append((int(row[3]), int(row[4])))
+            _, _, parts, coding = found.setdefault(owner, (row[0], row[6], [], []))
+            (parts if row[2] == "exon" else coding).append((int(row[3]), int(row[4])))
     return found
 
 

@@ -1,34 +1,48 @@
 """Compile a genome and its gene annotation into a reference bundle.
 
 One pass over the FASTA file, one over the annotation; what is large (bases, mRNA) is streamed through files, so memory
-grows with the number of transcripts and not with the genome. The same input gives the same bytes, whenever and wherever.
+grows with the number of transcripts and not with the genome. The same input gives the same bytes, always and anywhere.
 """
 
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from genescale import __version__
-from genescale.errors import InvalidInput
+from genescale.errors import InvalidInput, UnknownName
 from genescale.genomics import bundle as b
 from genescale.genomics import codons
-from genescale.genomics.aliases import alias_index, aliases_of, is_mitochondrial
+from genescale.genomics.aliases import (
+    RCRS_MD5,
+    VERTEBRATE_MITOCHONDRIAL,
+    Known,
+    alias_index,
+    aliases_of,
+    human_assembly,
+    is_mitochondrial,
+    known_contig,
+    name_list,
+    refuse_old_mitochondrion,
+    table_assembly,
+    usual_names,
+)
 from genescale.genomics.bundle import text_pool
 from genescale.genomics.fasta import Segment, Sequence, pack_fasta, segments_of
-from genescale.genomics.gene_models import GeneModels, gene_models
-from genescale.genomics.gff import Annotation, Dropped, read_annotation
+from genescale.genomics.gene_models import GeneModels, Places, gene_models, ranges
+from genescale.genomics.gff import Annotation, ContigNote, Dropped, read_annotation
 
 Array = npt.NDArray[Any]
 Progress = Callable[[str, int], None]
-_CHUNK_BASES: Final = 1 << 22
+_CHUNK_BASES: Final = 1 << 20
 
 
 @dataclass(slots=True)
@@ -37,14 +51,32 @@ class BuildReport:
 
     path: Path
     digest: str
-    contigs: int
+    assembly: str
+    kind: str
+    contigs: list[b.Contig]
     bases: int
     genes: int
     transcripts: int
+    coding: int
+    lines: int  # of the annotation
     dropped: Dropped
-    contigs_without_sequence: list[str] = field(default_factory=list[str])
-    cds_inner_stop: list[str] = field(default_factory=list[str])
-    cds_odd_length: list[str] = field(default_factory=list[str])
+    ignored: Mapping[str, int]  # rows by type that carry no gene structure
+    contigs_without_sequence: list[str]
+    cds_inner_stop: list[str]
+    cds_odd_length: list[str]  # not a multiple of three, at neither an open end nor a stop that poly(A) completes
+    cds_uneven: list[str]  # the CDS leaves out bases of its exons (a ribosomal slip): judged as if it did not
+    notes: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the builder of a bundle decides besides the files. Contigs may go by any of their names."""
+
+    assembly: str = ""
+    codon_tables: Mapping[str, int] = field(default_factory=dict[str, int])
+    circular: Mapping[str, bool] = field(default_factory=dict[str, bool])
+    without: Collection[str] = ()
+    synthetic: bool = False
 
 
 def build_bundle(
@@ -56,41 +88,41 @@ def build_bundle(
     assembly: str | None = None,
     codon_tables: Mapping[str, int] | None = None,
     circular: Mapping[str, bool] | None = None,
+    without: Collection[str] = (),
     synthetic: bool = False,
     replace: bool = False,
     progress: Progress | None = None,
 ) -> BuildReport:
     """Build the bundle `name` in the new folder `out_dir` from a FASTA file and a GFF3 or GTF file.
 
-    `codon_tables` and `circular` speak of contigs by any of their names. The folder appears whole or not at all.
-    `progress` hears the phase and how many bytes of its file are read.
+    The genetic code of a contig is what `codon_tables` says, else what the annotation says (transl_table), else 2 for
+    mitochondria and 1 for everything else. `without` leaves contigs of the FASTA file out. The folder appears whole or
+    not at all. `progress` hears the phase and how many bytes of its file are read.
+
+    Raises `InvalidInput` where the files cannot be read, are of two assemblies, or give no transcript at all.
     """
     target = Path(out_dir)
     if target.exists() and not replace:
         raise InvalidInput(f"{target} is there already; remove it, or say that it may be replaced", code="exists")
+    choices = Choices(assembly or "", codon_tables or {}, circular or {}, without, synthetic)
     arriving = target.with_name(f".{target.name}.arriving-{os.getpid()}")
     shutil.rmtree(arriving, ignore_errors=True)
     arriving.mkdir(parents=True)
     try:
-        report = _build(
-            arriving,
-            name,
-            Path(fasta),
-            Path(genes),
-            assembly,
-            codon_tables or {},
-            circular or {},
-            synthetic,
-            progress or (lambda phase, done: None),
-        )
-        _install(arriving, target)
+        report = _build(arriving, name, Path(fasta), Path(genes), choices, progress or _silent)
+        install(arriving, target)
     finally:
         shutil.rmtree(arriving, ignore_errors=True)
     report.path = target
     return report
 
 
-def _install(arriving: Path, target: Path) -> None:
+def _silent(phase: str, done: int) -> None:
+    del phase, done
+
+
+def install(arriving: Path, target: Path) -> None:
+    """Put a finished folder in its place. Whoever has the old one open keeps what is mapped."""
     if target.exists():
         leaving = target.with_name(f".{target.name}.leaving-{os.getpid()}")
         target.rename(leaving)
@@ -100,39 +132,34 @@ def _install(arriving: Path, target: Path) -> None:
         arriving.rename(target)
 
 
-def _build(
-    folder: Path,
-    name: str,
-    fasta: Path,
-    genes: Path,
-    assembly: str | None,
-    tables: Mapping[str, int],
-    circular: Mapping[str, bool],
-    synthetic: bool,
-    progress: Progress,
-) -> BuildReport:
-    packed, merged = folder / "packed", folder / "merged"
-    records = pack_fasta(fasta, packed, lambda done: progress("reading the genome", done))
-    names, segments, source = segments_of(records, packed, merged)
-    contigs = _contigs(names, records, segments, tables, circular)
+def _build(folder: Path, name: str, fasta: Path, genes: Path, choices: Choices, progress: Progress) -> BuildReport:
     writer = Writer(folder)
+    packed, merged = folder / "packed", folder / "merged"
+    records = pack_fasta(fasta, packed, lambda done: progress("reading the genome", done), choices.without)
+    for record in records:
+        if not record.region:
+            refuse_old_mitochondrion(record.name, record.length, f"{fasta}, line {record.line}")
+    names, segments, source = segments_of(records, packed, merged)
     writer.adopt("sequence", source, "|u1")
     packed.unlink(missing_ok=True)
     merged.unlink(missing_ok=True)
     annotation = read_annotation(genes, lambda done: progress("reading the genes", done))
-    index = alias_index([(c["name"], c["aliases"]) for c in contigs])
-    mito = [bool(c["codon_table"] == 2) for c in contigs]
-    models = gene_models(annotation, lambda n: index.get(n, -1), [c["length"] or 0 for c in contigs], mito)
-    if not models.arrays["transcript_start"].size:
-        _refuse_no_match(annotation, names, genes)
+    contigs, assembly = _contigs(names, records, annotation, choices)
     _write_contigs(writer, contigs, segments)
-    table = np.array([c["codon_table"] for c in contigs], np.uint8)
+    progress("judging the genes", 0)
+    index = alias_index([(c.name, c.aliases) for c in contigs])
+    _check_lengths(annotation, contigs, index)
+    places = _places(contigs, index, segments, any(record.region for record in records))
+    models = gene_models(annotation, places)
+    if not models.arrays["transcript_start"].size:
+        _refuse_no_match(annotation, names, genes, index)
+    table = np.array([c.codon_table for c in contigs], np.uint8)
     models.arrays["transcript_table"] = table[models.arrays["transcript_contig"]]
     progress("splicing transcripts", 0)
     sequence = np.load(folder / "sequence.npy", mmap_mode="r")
-    trouble = _write_transcripts(writer, models, segments, sequence)
+    inner, odd = _write_transcripts(writer, models, segments, sequence)
     del sequence
-    progress("indexing", 0)
+    progress("writing", 0)
     _write_index(writer, models, len(contigs))
     for key, value in models.arrays.items():
         writer.write(key, value)
@@ -143,41 +170,104 @@ def _build(
         if pool in b.SEARCHED_POOLS:
             order = sorted(range(len(entries)), key=entries.__getitem__)
             writer.write(f"{pool}_sorted", np.array(order, np.int32))
-    listing = {
+    listing = _listing(name, assembly, places, choices, contigs, models, annotation, writer, fasta, genes)
+    (folder / b.LIST_FILE).write_text(json.dumps(listing, indent=1) + "\n")
+    coding = int(np.count_nonzero(models.arrays["coding_start"]))
+    return BuildReport(
+        folder,
+        listing["digest"],
+        assembly,
+        listing["kind"],
+        contigs,
+        sum(segment.end - segment.start for segment in segments),
+        int(models.arrays["gene_start"].size),
+        int(models.arrays["transcript_start"].size),
+        coding,
+        annotation.lines,
+        annotation.dropped,
+        annotation.ignored,
+        [n for n in annotation.contigs if n not in index],
+        inner,
+        odd,
+        models.uneven,
+        _notes(inner, coding, contigs, annotation, index),
+    )
+
+
+def _listing(
+    name: str,
+    assembly: str,
+    places: Places,
+    choices: Choices,
+    contigs: list[b.Contig],
+    models: GeneModels,
+    annotation: Annotation,
+    writer: "Writer",
+    fasta: Path,
+    genes: Path,
+) -> dict[str, Any]:
+    said = [{**asdict(contig), "aliases": list(contig.aliases)} for contig in contigs]
+    return {
         "format": b.FORMAT,
         "name": name,
-        "assembly": assembly or annotation.assembly,
+        "assembly": assembly,
         "created_by": f"genescale {__version__}",
-        "kind": "regions" if any(record.region for record in records) else "whole",
-        "synthetic": synthetic,
-        "contigs": contigs,
+        "kind": "regions" if places.regions else "whole",
+        "synthetic": choices.synthetic,
+        "contigs": said,
         "biotypes": models.biotypes,
         "sources": [_source("genome", fasta), _source("genes", genes)],
         "dropped": dict(sorted(annotation.dropped.counts.items())),
         "arrays": dict(sorted(writer.arrays.items())),
-        "digest": content_digest(writer.arrays, contigs),
+        "digest": content_digest(writer.arrays, said),
     }
-    (folder / b.LIST_FILE).write_text(json.dumps(listing, indent=1) + "\n")
-    return BuildReport(
-        folder,
-        listing["digest"],
-        len(contigs),
-        sum(record.length for record in records),
-        int(models.arrays["gene_start"].size),
-        int(models.arrays["transcript_start"].size),
-        annotation.dropped,
-        [n for n in annotation.contigs if n not in index],
-        *trouble,
-    )
 
 
-def _refuse_no_match(annotation: Annotation, names: list[str], genes: Path) -> None:
-    theirs = ", ".join(list(annotation.contigs)[:30])
-    raise InvalidInput(
-        f"no transcript can be used: the genes are on {theirs or 'no contig'}; the genome has {', '.join(names[:30])}",
-        code="no_transcripts",
-        place=str(genes),
-    )
+# Of all coding transcripts. The true human annotation has below one in a hundred with a stop inside.
+_MANY_INNER_STOPS: Final = 0.05
+_FEW: Final = 20
+
+
+def _notes(
+    inner: list[str], coding: int, contigs: list[b.Contig], annotation: Annotation, index: Mapping[str, int]
+) -> list[str]:
+    """What the reader of a report should look into first."""
+    notes: list[str] = []
+    if len(inner) >= _FEW and len(inner) > _MANY_INNER_STOPS * coding:
+        notes.append(
+            f"{len(inner)} of {coding} coding sequences have a stop inside: "
+            "are genome and genes of one assembly, and is the genetic code of each contig right (--codon-table)?"
+        )
+    for name, note in annotation.notes.items():
+        known = contigs[index[name]].length if name in index else None
+        if known is not None and note.length and note.length < known:
+            notes.append(f"{name} has {known:,} bases in the genome and {note.length:,} in the annotation")
+    return notes
+
+
+def _check_lengths(annotation: Annotation, contigs: list[b.Contig], index: Mapping[str, int]) -> None:
+    for name, note in annotation.notes.items():
+        contig = contigs[index[name]] if name in index else None
+        if contig is not None and contig.length is not None and note.length > contig.length:
+            raise InvalidInput(
+                f"the annotation says that {name} has {note.length:,} bases; in the genome file "
+                f"{contig.name} has {contig.length:,}: they are of two assemblies, take both from one release",
+                code="other_assembly",
+                place=f"{annotation.path}, line {note.line}",
+            )
+
+
+def _refuse_no_match(annotation: Annotation, names: list[str], genes: Path, index: Mapping[str, int]) -> None:
+    theirs = list(annotation.contigs) or list(dict.fromkeys(f.contig for f in annotation.features.values()))
+    if theirs and not any(name in index for name in theirs):
+        reason = (
+            "contig names do not match: the genes are on {}; the genome has {}. "
+            "Take both files from one source, or rename the contigs of one"
+        )
+    else:
+        why = "; ".join(f"{reason}: {count}" for reason, count in annotation.dropped.counts.most_common(5))
+        reason = f"no transcript can be used ({why or 'no exons'}). The genes are on {{}}; the genome has {{}}"
+    raise InvalidInput(reason.format(name_list(theirs), name_list(names)), code="no_transcripts", place=str(genes))
 
 
 def content_digest(arrays: Mapping[str, Mapping[str, Any]], contigs: list[dict[str, Any]]) -> str:
@@ -243,36 +333,93 @@ def npy_header(dtype: str, length: int) -> bytes:
 
 
 def _contigs(
-    names: list[str],
-    records: list[Sequence],
-    segments: list[Segment],
-    tables: Mapping[str, int],
-    circular: Mapping[str, bool],
-) -> list[dict[str, Any]]:
+    names: list[str], records: list[Sequence], annotation: Annotation, choices: Choices
+) -> tuple[list[b.Contig], str]:
+    """What is known of each contig, from the sequence, the annotation, the table of assemblies and the caller."""
     whole = {record.name: record for record in records if not record.region}
-    del segments
-    found: list[dict[str, Any]] = []
+    lengths = {name: record.length for name, record in whole.items()}
+    table = _assembly_in_table(lengths, annotation, choices)
+    codes = _stated_codes(annotation)
+    found: list[b.Contig] = []
     for name in names:
-        aliases = aliases_of(name)
         record = whole.get(name)
-        mito = is_mitochondrial(name)
-        called = [name, *aliases]
-        table = next((tables[n] for n in called if n in tables), 2 if mito else 1)
+        length, md5 = (record.length, record.md5) if record is not None else (None, None)
+        known = known_contig(name, length, table) if table else None
+        theirs = _annotation_name(name, known, annotation)
+        note = annotation.notes.get(theirs, ContigNote())
+        aliases = aliases_of(name, known, md5, note.names)
+        called = {name, *aliases}
+        mitochondrial = note.mitochondrial or md5 == RCRS_MD5 or any(is_mitochondrial(n) for n in called)
+        code = codes.get(theirs) or (VERTEBRATE_MITOCHONDRIAL if mitochondrial else 1)
         found.append(
-            {
-                "name": name,
-                "length": record.length if record is not None else None,
-                "circular": next((circular[n] for n in called if n in circular), mito),
-                "codon_table": table,
-                "aliases": list(aliases),
-                "md5": record.md5 if record is not None else None,
-                "refget": record.refget if record is not None else None,
-            }
+            b.Contig(
+                name,
+                length if length is not None or known is None else known.length,
+                _chosen(choices.circular, called, mitochondrial or note.circular),
+                _chosen(choices.codon_tables, called, code),
+                aliases,
+                md5,
+                record.refget if record is not None else None,
+            )
         )
-    return found
+    _check_choices(found, choices)
+    return found, choices.assembly or annotation.assembly or table
 
 
-def _write_contigs(writer: Writer, contigs: list[dict[str, Any]], segments: list[Segment]) -> None:
+def _annotation_name(name: str, known: Known | None, annotation: Annotation) -> str:
+    """What the annotation calls a contig of the genome."""
+    called = (name, *aliases_of(name, known))
+    return next((n for n in called if n in annotation.notes or n in annotation.contigs), name)
+
+
+T = TypeVar("T")
+
+
+def _chosen(choices: Mapping[str, T], called: Collection[str], default: T) -> T:
+    return next((value for name, value in choices.items() if name in called), default)
+
+
+def _check_choices(contigs: list[b.Contig], choices: Choices) -> None:
+    index = alias_index([(c.name, c.aliases) for c in contigs])
+    for name in (*choices.codon_tables, *choices.circular):
+        if name not in index:
+            raise UnknownName(f"the genome has no contig {name!r}; it has {usual_names(contigs)}")
+    for table in choices.codon_tables.values():
+        codons.genetic_code(table)
+
+
+def _stated_codes(annotation: Annotation) -> dict[str, int]:
+    """The genetic code that the CDS rows of each contig name most often (transl_table, in RefSeq's files)."""
+    counts: dict[str, Counter[int]] = {}
+    for ident, coding in annotation.coding.items():
+        feature = annotation.features.get(ident)
+        if coding.table and feature is not None:
+            counts.setdefault(feature.contig, Counter())[coding.table] += 1
+    return {name: count.most_common(1)[0][0] for name, count in counts.items()}
+
+
+def _assembly_in_table(lengths: Mapping[str, int], annotation: Annotation, choices: Choices) -> str:
+    found = human_assembly(lengths)
+    stated = table_assembly(choices.assembly)
+    if found and stated and found != stated:
+        raise InvalidInput(
+            f"the genome is said to be {choices.assembly}, but its contigs have the lengths of {found}",
+            code="other_assembly",
+        )
+    return found or stated or (table_assembly(annotation.assembly) if not lengths else "")
+
+
+def _places(contigs: list[b.Contig], index: Mapping[str, int], segments: list[Segment], regions: bool) -> Places:
+    named = [{c.name, *c.aliases} for c in contigs]
+    mitochondrial = np.array([any(is_mitochondrial(n) for n in names) for names in named], bool)
+
+    def covers(contig: Array, start: Array, end: Array) -> Array:
+        return _base_of(segments, contig, start.astype(np.int64) - 1, end.astype(np.int64)) >= 0
+
+    return Places(lambda name: index.get(name, -1), covers, mitochondrial, regions)
+
+
+def _write_contigs(writer: Writer, contigs: list[b.Contig], segments: list[Segment]) -> None:
     first = np.zeros(len(contigs) + 1, np.int32)
     np.cumsum(np.bincount([s.contig for s in segments], minlength=len(contigs)), out=first[1:])
     writer.write("contig_segment", first)
@@ -280,9 +427,9 @@ def _write_contigs(writer: Writer, contigs: list[dict[str, Any]], segments: list
     writer.write("segment_start", np.array([s.start for s in segments], np.int64))
     writer.write("segment_end", np.array([s.end for s in segments], np.int64))
     writer.write("segment_base", np.array([s.base for s in segments], np.int64))
-    writer.write("contig_length", np.array([c["length"] or 0 for c in contigs], np.int64))
-    writer.write("contig_table", np.array([c["codon_table"] for c in contigs], np.uint8))
-    writer.write("contig_circular", np.array([c["circular"] for c in contigs], np.uint8))
+    writer.write("contig_length", np.array([c.length or 0 for c in contigs], np.int64))
+    writer.write("contig_table", np.array([c.codon_table for c in contigs], np.uint8))
+    writer.write("contig_circular", np.array([c.circular for c in contigs], np.uint8))
 
 
 # ---- spliced sequences ----
@@ -322,22 +469,18 @@ def _write_transcripts(
     writer.stream("protein", "|u1", iter(proteins), int(ends[-1]))
     names = models.pools["transcript_name"]
     length = m["cds_cdna_end"] - m["cds_cdna_start"] + 1 + m["transcript_phase"]
-    odd = np.flatnonzero((m["coding_start"] > 0) & (length % 3 != 0) & (partial == 0)).tolist()
-    return [names[i] for i in inner], [names[i] for i in odd]
+    open_end = (m["transcript_flags"] & (b.CDS_START_NF | b.CDS_END_NF)) > 0
+    odd = np.flatnonzero((m["coding_start"] > 0) & (length % 3 != 0) & (partial == 0) & ~open_end).tolist()
+    return [names[i] for i in inner if not m["transcript_flags"][i] & b.SELENO], [names[i] for i in odd]
 
 
 def _chunks(offset: Array) -> Iterator[tuple[int, int]]:
     a, count = 0, offset.size - 1
     while a < count:
-        z = int(np.searchsorted(offset, offset[a] + _CHUNK_BASES, "right")) - 1
+        z = int(np.searchsorted(offset, int(offset[a]) + _CHUNK_BASES, "right")) - 1
         z = min(max(z, a + 1), count)
         yield a, z
         a = z
-
-
-def _ranges(first: Array, sizes: Array) -> Array:
-    begin = np.cumsum(sizes) - sizes
-    return np.arange(int(sizes.sum())) + np.repeat(first - begin, sizes)
 
 
 def _spliced(m: Mapping[str, Array], segments: list[Segment], sequence: Array, a: int, z: int) -> Array:
@@ -349,7 +492,7 @@ def _spliced(m: Mapping[str, Array], segments: list[Segment], sequence: Array, a
         m["exon_start"][x:y].astype(np.int64),
         (m["exon_end"][x:y] - m["exon_start"][x:y] + 1).astype(np.int64),
     )
-    base = _base_of(segments, m["transcript_contig"][of], start - 1)
+    base = _base_of(segments, m["transcript_contig"][of], start - 1, start - 1 + size)
     minus = m["transcript_strand"][of] < 0
     total = m["transcript_cdna_length"][a:z].astype(np.int64)
     origin = (np.cumsum(total) - total)[of - a]
@@ -365,14 +508,15 @@ def _spliced(m: Mapping[str, Array], segments: list[Segment], sequence: Array, a
     return codes
 
 
-def _base_of(segments: list[Segment], contig: Array, position: Array) -> Array:
-    """The index in the packed sequence of 0-based positions; -1 outside every segment."""
-    key = np.array([s.contig << 40 | s.start for s in segments], np.int64)
-    end = np.array([s.end for s in segments], np.int64)
+def _base_of(segments: list[Segment], contig: Array, start: Array, end: Array) -> Array:
+    """Where in the packed sequence the 0-based stretches begin; -1 where some of their bases are not known."""
+    contigs = np.array([s.contig for s in segments], np.int64)
+    key = contigs << 40 | np.array([s.start for s in segments], np.int64)
+    reach = np.array([s.end for s in segments], np.int64)
     shift = np.array([s.base - s.start for s in segments], np.int64)
-    at = np.searchsorted(key, contig.astype(np.int64) << 40 | position, "right") - 1
-    known = (at >= 0) & (np.array([s.contig for s in segments])[at] == contig) & (position < end[at])
-    return np.where(known, position + shift[at], -1)
+    at = np.searchsorted(key, contig.astype(np.int64) << 40 | start, "right") - 1
+    known = (at >= 0) & (contigs[at] == contig) & (end <= reach[at])
+    return np.where(known, start + shift[at], -1)
 
 
 def _translated(
@@ -441,7 +585,7 @@ def _write_index(writer: Writer, models: GeneModels, contigs: int) -> None:
         high = m["transcript_end"][mine].astype(np.int64) + b.INDEX_REACH + 1
         cells = np.unique(np.concatenate(([0], low, high)))
         first, last = np.searchsorted(cells, low), np.searchsorted(cells, high)
-        cell = _ranges(first, last - first)
+        cell = ranges(first, last - first)
         order = np.argsort(cell, kind="stable")
         members.append(np.repeat(mine, last - first)[order].astype(np.int32))
         counts.append(np.bincount(cell, minlength=cells.size))

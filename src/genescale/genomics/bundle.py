@@ -7,6 +7,8 @@ copy in the page cache. `build` writes bundles, `references` keeps them; `docs/h
 Positions are 1-based and inclusive unless an array says otherwise.
 """
 
+import contextlib
+import itertools
 import json
 import mmap
 from bisect import bisect_left, bisect_right
@@ -145,7 +147,7 @@ class Bundle:
         """All entries of a string pool."""
         whole = self.array(f"{pool}_text").tobytes()
         ends = self.array(f"{pool}_offset").tolist()
-        return [whole[a:b].decode() for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        return [whole[a:b].decode() for a, b in itertools.pairwise(ends)]
 
     def find(self, pool: str, prefix: str) -> list[int]:
         """The entries of one of `SEARCHED_POOLS` that begin with `prefix`, as indices in the order of their text.
@@ -212,7 +214,9 @@ def read_listing(folder: Path) -> dict[str, Any]:
         raise UnknownName(f"there is no reference bundle in {folder} (no {LIST_FILE})") from error
     except (OSError, ValueError) as error:
         raise BundleDamaged(f"cannot read {file} ({error}): build the bundle again") from error
-    found = listing.get("format") if isinstance(listing, dict) else None
+    found: Any = None
+    with contextlib.suppress(TypeError, KeyError):
+        found = listing["format"]
     if not isinstance(found, int):
         raise BundleDamaged(f"{file} names no format: it is no list of a reference bundle")
     if found != FORMAT:

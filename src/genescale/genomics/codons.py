@@ -1,24 +1,51 @@
-"""Genetic codes by NCBI number, as data."""
+"""Genetic codes by NCBI number, as data (`codon_tables.tsv`, which `.ci/derive_reference_tables.py` derives).
+
+Codes 27, 28 and 31 read some stop codons as amino acids too, by context; here these are always amino acids.
+"""
 
 import itertools
 from functools import cache
-from typing import Final
+from pathlib import Path
+from typing import Final, NamedTuple
 
-# Amino acids of the 64 codons in the order TTT, TTC, TTA, TTG, TCT ... GGG, and the codons that may start a protein.
-_TABLES: Final[dict[int, tuple[str, str, tuple[str, ...]]]] = {
-    1: ("Standard", "FFLLSSSSYY**CC*WLLLLPPPPHHQQRRRRIIIMTTTTNNKKSSRRVVVVAAAADDEEGGGG", ("TTG", "CTG", "ATG")),
-    2: (
-        "Vertebrate Mitochondrial",
-        "FFLLSSSSYY**CCWWLLLLPPPPHHQQRRRRIIMMTTTTNNKKSS**VVVVAAAADDEEGGGG",
-        ("ATT", "ATC", "ATA", "ATG", "GTG"),
-    ),
-}
+from genescale.errors import UnknownName
+
 BASES: Final = "ACGT"  # code 0 to 3 in an mRNA array; 4 is any other base
+_ORDER: Final = "TCAG"  # of the codons in NCBI's tables
+
+
+class GeneticCode(NamedTuple):
+    """One genetic code: 64 letters for TTT, TTC, TTA, TTG, TCT ..., and the codons that may start a protein."""
+
+    number: int
+    name: str
+    letters: str
+    starts: tuple[str, ...]
+
+
+@cache
+def genetic_codes() -> dict[int, GeneticCode]:
+    """All genetic codes by number."""
+    found: dict[int, GeneticCode] = {}
+    for line in Path(__file__).with_name("codon_tables.tsv").read_text().splitlines():
+        if not line.startswith("#"):
+            number, name, letters, starts = line.split("\t")
+            found[int(number)] = GeneticCode(int(number), name, letters, tuple(starts.split(",")))
+    return found
 
 
 def table_numbers() -> tuple[int, ...]:
     """The genetic codes there are."""
-    return tuple(sorted(_TABLES))
+    return tuple(sorted(genetic_codes()))
+
+
+def genetic_code(table: int) -> GeneticCode:
+    """The code of this number, or `UnknownName` with those that there are."""
+    found = genetic_codes().get(table)
+    if found is None:
+        known = ", ".join(f"{code.number} {code.name}" for code in genetic_codes().values())
+        raise UnknownName(f"there is no genetic code {table}; NCBI's numbers are: {known}")
+    return found
 
 
 @cache
@@ -27,8 +54,8 @@ def amino_acids(table: int) -> bytes:
 
     A codon with an unknown base has the letter that all its readings agree on, else X.
     """
-    letters = _TABLES[table][1]
-    order = {base: i for i, base in enumerate("TCAG")}
+    letters = genetic_code(table).letters
+    order = {base: i for i, base in enumerate(_ORDER)}
     out = bytearray()
     for codon in itertools.product(range(5), repeat=3):
         readings = itertools.product(*(BASES if code == 4 else BASES[code] for code in codon))
@@ -40,7 +67,7 @@ def amino_acids(table: int) -> bytes:
 @cache
 def starts(table: int) -> bytes:
     """125 flags in the same order: 1 where the codon may start a protein."""
-    known = set(_TABLES[table][2])
+    known = set(genetic_code(table).starts)
     return bytes(
         "".join(BASES[c] if c < 4 else "N" for c in codon) in known for codon in itertools.product(range(5), repeat=3)
     )

@@ -9,10 +9,10 @@ import hashlib
 import re
 import zlib
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +55,16 @@ class Sequence:
     region: bool = False
 
 
+class Digest(Protocol):
+    """A running hash."""
+
+    def update(self, data: bytes, /) -> None: ...
+
+    def digest(self) -> bytes: ...
+
+    def hexdigest(self) -> str: ...
+
+
 @dataclass(slots=True)
 class _Packer:
     """Takes the text of one record after another and writes packed bases."""
@@ -64,8 +74,8 @@ class _Packer:
     base: int = 0
     odd: int = -1  # a base that waits for its neighbour
     length: int = 0
-    md5: "hashlib._Hash" = field(default_factory=lambda: hashlib.md5(usedforsecurity=False))
-    sha512: "hashlib._Hash" = field(default_factory=hashlib.sha512)
+    md5: Digest = field(default_factory=lambda: hashlib.md5(usedforsecurity=False))
+    sha512: Digest = field(default_factory=hashlib.sha512)
 
     def add(self, text: bytes, line: int, name: str) -> None:
         codes = np.frombuffer(text.translate(CODES, _LINE_ENDS), np.uint8)
@@ -100,22 +110,29 @@ class _Packer:
         self.sha512 = hashlib.sha512()
 
 
-def pack_fasta(path: Path, packed: Path, progress: Callable[[int], None] | None = None) -> list[Sequence]:
+def pack_fasta(
+    path: Path, packed: Path, progress: Callable[[int], None] | None = None, without: Collection[str] = ()
+) -> list[Sequence]:
     """Write the bases of a FASTA file (plain, gzip or bgzip) to `packed`; returns its records in file order.
+
+    Records whose name, or whose contig's name, is among `without` are passed over.
 
     Raises `InvalidInput` with file and line for anything that is no FASTA file of DNA.
     """
     found: list[Sequence] = []
     current: Sequence | None = None
     line = 1
+    passed = False
     with packed.open("wb", buffering=1 << 20) as out:
         packer = _Packer(out, str(path))
         for header, text in _pieces(path, progress):
             if header:
-                if current is not None:
+                if current is not None and not passed:
                     packer.finish(current)
                 current = _header(text, path, line)
-                found.append(current)
+                passed = current.name in without or current.name.rpartition(":")[0] in without
+                if not passed:
+                    found.append(current)
                 line += 1
                 continue
             if current is None:
@@ -125,10 +142,10 @@ def pack_fasta(path: Path, packed: Path, progress: Callable[[int], None] | None 
                         code="not_fasta",
                         place=f"{path}, line {line}",
                     )
-            else:
+            elif not passed:
                 packer.add(text, line, current.name)
             line += text.count(b"\n")
-        if current is not None:
+        if current is not None and not passed:
             packer.finish(current)
     if not found:
         raise InvalidInput("the file is empty; give a FASTA file of the genome", code="not_fasta", place=str(path))
@@ -166,7 +183,7 @@ def _pieces(path: Path, progress: Callable[[int], None] | None) -> Iterator[tupl
 
 
 def blocks(path: Path, progress: Callable[[int], None] | None = None) -> Iterator[bytes]:
-    """The bytes of a file, decompressed where it is gzip or bgzip. `progress` hears how many bytes of the file are read.
+    """The bytes of a file, decompressed where it is gzip or bgzip. `progress` hears how much of the file is read.
 
     Raises `InvalidInput` naming the file where it cannot be read or its compression is cut short.
     """
@@ -285,7 +302,7 @@ def _merged(group: list[Sequence], source: npt.NDArray[np.uint8]) -> bytes:
         at = record.start - origin
         if text[at : at + shared] != own[:shared]:
             raise InvalidInput(
-                f"the regions of {record.name} from line {group[0].line} and line {record.line} overlap and differ there; "
+                f"the regions of {record.name} from line {group[0].line} and line {record.line} overlap and differ; "
                 "take both from one assembly",
                 code="regions_differ",
                 place=f"line {record.line}",
