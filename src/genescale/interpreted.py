@@ -59,9 +59,10 @@ def exceptval(*, check: bool) -> Callable[[F], F]:
     return cfunc
 
 
-def declare(kind: object = None, *, visibility: str = "private") -> None:
-    """A typed attribute that Python may read (`visibility="public"`)."""
+def declare(kind: object = None, value: V | None = None, *, visibility: str = "private") -> V | None:
+    """A typed attribute that Python may read (`visibility="public"`), or a typed constant of the module."""
     del kind, visibility
+    return value
 
 
 def cast(kind: object, value: V) -> V:
