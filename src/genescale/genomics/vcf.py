@@ -178,6 +178,10 @@ class Scanner:
             "is the file of another assembly?"
         )
 
+    def contig_name(self, block: bytes | memoryview, record: int) -> str:
+        """Column CHROM of record number `record` of this batch."""
+        return self._field(block, record, CHROM)
+
     def _field(self, block: bytes | memoryview, record: int, column: int) -> str:
         if int(self.records.status[record]) == FEW_COLUMNS:
             return ""

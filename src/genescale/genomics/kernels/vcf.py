@@ -204,10 +204,9 @@ class Scanner:
             base = cython.cast(cython.p_char, cython.address(self.text[0]))
             found = cython.cast(cython.p_char, memchr(base + at, byte, stop - at))
             return stop if found == cython.NULL else found - base
-        else:
-            while at < stop and self.text[at] != byte:
-                at += 1
-            return at
+        while at < stop and self.text[at] != byte:
+            at += 1
+        return at
 
     @cython.cfunc
     @cython.nogil
@@ -392,8 +391,7 @@ class Scanner:
             judged |= self.kind[row] != 6
             if self.kind[row] == 5:
                 structural = True
-                if self.end[row] > reach:
-                    reach = self.end[row]
+                reach = max(reach, self.end[row])
         if not judged:
             return
         length: cython.longlong = self.contig_length[contig]
@@ -714,9 +712,7 @@ class Scanner:
                 self.flags[self.rows - 1] |= skipped
             else:
                 letters = self._letters(at, next_alt)
-                if self.text[at] == 60 or (not letters and self._is_breakend(at, next_alt)):
-                    self._structural(at, next_alt, letters)
-                elif letters == 1 and self.info_has_type:
+                if self.text[at] == 60 or (not letters and self._is_breakend(at, next_alt)) or (letters == 1 and self.info_has_type):
                     self._structural(at, next_alt, letters)
                 elif not letters:
                     self._malformed(4)
@@ -837,7 +833,7 @@ class Scanner:
             if self._key(at, stop, 6) and self._three(at, stop) == 0x535654 and self._three(at + 3, stop) == 0x595045:
                 if not self.info_has_type:
                     self.info_has_type = True
-                    self.info_type = at + 7 if at + 7 < stop else stop
+                    self.info_type = min(stop, at + 7)
                     self.info_type_end = stop
             elif self._key(at, stop, 3) and self._three(at, stop) == 0x454E44:
                 if not seen_end:
@@ -846,7 +842,7 @@ class Scanner:
                     self.info_end = self.info_end_value
             elif self._key(at, stop, 5) and self._three(at, stop) == 0x53564C and self.text[at + 3] == 69:
                 if self.text[at + 4] == 78 and self.info_length < 0:
-                    self.info_length = at + 6 if at + 6 < stop else stop
+                    self.info_length = min(stop, at + 6)
                     self.info_length_end = stop
             at = stop + 1
 

@@ -1,0 +1,367 @@
+"""Annotation of variants, as a stream: text in, text out, in memory that does not grow with the input.
+
+`annotate` is the one function for Python programs. `Annotator` is what it and the command line run on: it takes blocks
+of whole VCF lines and gives back the lines of the output. Every block is independent of the others, so blocks may be
+annotated by several processes and put together in order again: the bytes are the same.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Literal
+
+import numpy as np
+
+from genescale import __version__
+from genescale.errors import InvalidInput, UnknownName
+from genescale.genomics import bgzf
+from genescale.genomics.bundle import Bundle
+from genescale.genomics.consequence import Pairs, judge
+from genescale.genomics.names import write_names
+from genescale.genomics.render import Layout, Renderer, Texts
+from genescale.genomics.selection import PICKS, Filter, picked_rows
+from genescale.genomics.terms import names as term_names
+from genescale.genomics.vcf import (
+    FAULTS,
+    NO_RECORD,
+    REASONS,
+    UNKNOWN_CONTIG,
+    Header,
+    Scanner,
+    header_length,
+    names_of,
+    read_header,
+    without_mark,
+)
+
+BLOCK: Final = 1 << 19  # bytes of input handled at once: large enough for speed, small enough for the cache
+_PROBLEMS = 20  # how many faulty lines are described one by one
+_NAMES = 1000  # how many unknown contigs are remembered
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to annotate.
+
+    to: output format (`render.FORMATS`); fields: what a row says, empty for the usual; strict: exactly as VEP 115, its
+    faults included; hgvs: write HGVS names, where the output has fields for them; pick: `""` for all rows, else one of
+    `selection.PICKS`; flag_pick: mark the picked rows instead of leaving out the others; where: a filter expression;
+    on_error: what becomes of a faulty line (`keep` it as it is, `drop` it, or `stop` there).
+    """
+
+    to: str = "vcf"
+    fields: tuple[str, ...] = ()
+    strict: bool = False
+    hgvs: bool = True
+    pick: str = ""
+    flag_pick: bool = False
+    where: str = ""
+    on_error: Literal["keep", "drop", "stop"] = "keep"
+    shift_3prime: bool = False
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened so far. `terms` counts sets of terms by their mask, `reasons` lines that were not annotated."""
+
+    records: int = 0
+    alleles: int = 0
+    rows: int = 0
+    lines: int = 0
+    known: int = 0  # records on a contig of the reference
+    reasons: Counter[str] = field(default_factory=Counter[str])
+    terms: Counter[int] = field(default_factory=Counter[int])
+    problems: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    unknown_contigs: list[str] = field(default_factory=list[str])
+
+    @property
+    def faulty(self) -> int:
+        """Lines that are wrong in themselves, not merely beyond this reference."""
+        return sum(self.reasons[REASONS[status]] for status in FAULTS)
+
+    def term_counts(self) -> dict[str, int]:
+        """How many rows carry each term, the most frequent first."""
+        found: Counter[str] = Counter()
+        for mask, count in self.terms.items():
+            for name in term_names(mask):
+                found[name] += count
+        return dict(found.most_common())
+
+    def add(self, other: Tally) -> None:
+        """Take in what happened elsewhere, later in the input."""
+        self.records += other.records
+        self.alleles += other.alleles
+        self.rows += other.rows
+        self.lines += other.lines
+        self.known += other.known
+        self.reasons.update(other.reasons)
+        self.terms.update(other.terms)
+        self.problems = (self.problems + other.problems)[:_PROBLEMS]
+        self.unknown_contigs = list(dict.fromkeys(self.unknown_contigs + other.unknown_contigs))[:_NAMES]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self) | {"terms": {str(mask): count for mask, count in self.terms.items()}}
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Tally:
+        """What `as_dict` wrote."""
+        return cls(
+            **plain
+            | {
+                "reasons": Counter(plain["reasons"]),
+                "terms": Counter({int(mask): count for mask, count in plain["terms"].items()}),
+                "problems": [(int(line), str(text)) for line, text in plain["problems"]],
+            }
+        )
+
+
+class Annotator:
+    """Annotates blocks of VCF lines with one bundle. Keep one for many inputs: it stays warm. Not for two threads at once."""
+
+    def __init__(self, bundle: Bundle, options: Options | None = None, *, strip: bool = True) -> None:
+        """`strip`: the input may have been annotated before, so INFO is searched for what is to be written."""
+        self.bundle = bundle
+        self.options = options = options or Options()
+        self.layout = Layout.of(
+            options.to, options.fields, strict=options.strict, pick=options.flag_pick and bool(options.pick)
+        )
+        if options.pick and options.pick not in PICKS:
+            raise InvalidInput(
+                f"there is no way to pick called {options.pick!r}: {', '.join(PICKS)}", code="bad_option"
+            )
+        self._filter = Filter(options.where, bundle) if options.where else None
+        self._scanner = Scanner(bundle)
+        drop = FAULTS if options.on_error == "drop" else ()
+        self._renderer = Renderer(bundle, self.layout, drop=drop, strip=strip and bool(self.layout.info))
+        which = {"hgvsc", "hgvsp"} if options.hgvs else set[str]()
+        self._names: Any = frozenset(
+            name
+            for name in ("hgvsc", "hgvsp", "hgvsg", "spdi", "spdi_canonical")
+            if self.layout.wants(name) and (name in which or not name.startswith("hgvs") or options.hgvs)
+        )
+        self._pairs = Pairs.allocate(1 << 15, 1 << 16)
+        self._tally = Tally()
+
+    def tally(self) -> Tally:
+        """What happened since the last call."""
+        done, self._tally = self._tally, Tally()
+        done.rows, done.lines = self._renderer.take_counts()
+        done.terms = Counter(self._renderer.take_terms())
+        return done
+
+    def header(self, header: Header, first_line: bytes = b"") -> bytes:
+        """The head of the output. `first_line` is the first record: it tells how many columns a file without head has."""
+        if not self.layout.info:
+            return b"" if self.options.to == "json" else self._titles()
+        end = b"\r\n" if header.crlf else b"\n"
+        ours = [line.encode() + end for line in self.layout.declaration(__version__, self._reference())]
+        kept = [
+            line if line.endswith(b"\n") else line + end
+            for line in header.lines
+            if not _is_ours(line, self.layout.info)
+        ]
+        if not kept:
+            kept = [b"##fileformat=VCFv4.2" + end]
+        columns = header.columns or _columns_of(first_line) + end
+        return b"".join([*kept, *ours, columns if columns.endswith(b"\n") else columns + end])
+
+    def block(self, block: bytes | memoryview, line: int = 1) -> Iterator[memoryview]:
+        """The output for whole lines of input, in pieces that are good until the next is asked for.
+
+        `line` is the number of the block's first line in its file, for messages.
+        """
+        scanner = self._scanner
+        at = 0
+        while at < len(block):
+            at = scanner.scan(block, at)
+            self._look(block, line)
+            line += scanner.records.count
+            yield from self._batch(block)
+
+    def _batch(self, block: bytes | memoryview) -> Iterator[memoryview]:
+        scanner = self._scanner
+        pairs = judge(
+            self.bundle,
+            scanner.variants,
+            strict=self.options.strict,
+            shift=self.options.shift_3prime,
+            check_reference=False,  # the scanner did
+            into=self._pairs,
+        )
+        texts = Texts()
+        if self._names:
+            names = write_names(self.bundle, scanner.variants, pairs, strict=self.options.strict, which=self._names)
+            for name in self._names:
+                setattr(texts, name, getattr(names, name))
+        keep = picked = None
+        if self.options.pick:
+            picked = picked_rows(self.bundle, scanner.variants, pairs, self.options.pick, strict=self.options.strict)
+            keep = None if self.options.flag_pick else picked
+        if self._filter:
+            passed = self._filter.rows(scanner.variants, pairs)
+            keep = passed if keep is None else keep & passed
+        return self._renderer.render(block, scanner, pairs, texts, keep=keep, picked=picked)
+
+    def _look(self, block: bytes | memoryview, line: int) -> None:
+        """Count the lines of a batch, and remember what is wrong with them."""
+        records, variants, tally = self._scanner.records, self._scanner.variants, self._tally
+        status = records.status[: records.count]
+        counts = np.bincount(status, minlength=len(REASONS)).tolist()
+        tally.records += records.count - counts[NO_RECORD]
+        tally.alleles += variants.count
+        unannotated = records.count - counts[0] - counts[NO_RECORD]
+        tally.known += int(np.count_nonzero(records.contig[: records.count] >= 0))
+        if not unannotated:
+            return
+        for reason, count in zip(REASONS, counts, strict=True):
+            if reason and count:
+                tally.reasons[reason] += count
+        for i in np.flatnonzero(status == UNKNOWN_CONTIG)[:_NAMES].tolist():
+            name = self._scanner.contig_name(block, i)
+            if name not in tally.unknown_contigs and len(tally.unknown_contigs) < _NAMES:
+                tally.unknown_contigs.append(name)
+        faulty = np.flatnonzero(np.isin(status, FAULTS)).tolist()
+        for i in faulty[: _PROBLEMS - len(tally.problems)]:
+            tally.problems.append((line + i, self._scanner.describe(block, i)))
+        if faulty and self.options.on_error == "stop":
+            raise InvalidInput(
+                self._scanner.describe(block, faulty[0]),
+                code=REASONS[int(status[faulty[0]])],
+                place=f"line {line + faulty[0]}",
+            )
+
+    def _reference(self) -> str:
+        return f"{self.bundle.name} ({self.bundle.assembly}, {self.bundle.digest[:16]})"
+
+    def _titles(self) -> bytes:
+        return ("\t".join(one.name for one in self.layout.fields) + "\n").encode()
+
+
+# ----------------------------------------------------------------------------------------------------- input
+
+
+@dataclass(slots=True)
+class Input:
+    """An opened input: its header, and its lines as blocks. `damage` is set when the input turned out to be cut off."""
+
+    header: Header
+    first_line: int
+    _pieces: Iterator[bytes]
+    _rest: bytes
+    damage: bgzf.Truncated | None = None
+
+    def blocks(self, size: int = BLOCK) -> Iterator[bytes]:
+        """Blocks of whole lines. The last line of the file may lack its line feed."""
+        pending = [self._rest]
+        length = len(self._rest)
+        try:
+            for piece in self._pieces:
+                pending.append(piece)
+                length += len(piece)
+                if length < size:
+                    continue
+                cut = piece.rfind(b"\n") + 1
+                if cut:
+                    pending[-1] = piece[:cut]
+                    yield b"".join(pending)
+                    pending = [piece[cut:]]
+                    length = len(pending[0])
+        except bgzf.Truncated as damage:
+            self.damage = damage
+        last = b"".join(pending)
+        if self.damage and last and not last.endswith(b"\n"):
+            last = last[: last.rfind(b"\n") + 1]  # half a line is no line
+        if last:
+            yield last
+
+
+def open_input(source: BinaryIO) -> Input:
+    """Read the head of a VCF text, plain or compressed.
+
+    Raises `InvalidInput` for UTF-16 and for a damaged header.
+    """
+    start = source.read(1 << 16)
+    pieces = bgzf.read_gzip(source, start) if bgzf.is_gzip(start) else bgzf.read_plain(source, start)
+    damage = None
+    head = bytearray()
+    length = 0
+    try:
+        for piece in pieces:
+            fresh = without_mark(bytes(piece)) if not head else piece
+            head += fresh
+            length = header_length(head)
+            if length < len(head):
+                break
+    except bgzf.Truncated as error:
+        damage = error
+        pieces = iter(())
+    header = read_header(bytes(head[:length]))
+    return Input(header, 1 + head.count(b"\n", 0, length), pieces, bytes(head[length:]), damage)
+
+
+def no_contig_known(bundle: Bundle, names: Iterable[str]) -> UnknownName:
+    """The error for a file of which no contig belongs to the reference, with both lists of names."""
+    return UnknownName(
+        f"no contig of the input is one of the reference {bundle.name}. The input has {names_of(list(names))}; "
+        f"the reference has {names_of([contig.name for contig in bundle.contigs])}. "
+        "Another assembly, or another --reference?",
+        code="no_common_contig",
+    )
+
+
+# ----------------------------------------------------------------------------------------------------- the function
+
+
+def annotate(
+    source: str | Path | BinaryIO | bytes, bundle: Bundle, options: Options | None = None
+) -> Iterator[dict[str, str]]:
+    """One dictionary for each ALT allele and transcript of the VCF `source`: a path, an open file, or its bytes.
+
+    The keys are the fields of `options` (with `to="tsv"`; `render.FIELDS` says what there is), the values text as in the
+    tab-separated output; `-` stands for nothing. Lines that cannot be annotated give no row; `Annotator` counts them.
+
+    >>> from genescale.genomics.bundle import Bundle
+    >>> line = b"chrM\\t3243\\t.\\tA\\tG\\t.\\t.\\t."
+    >>> with Bundle.open(mitochondrion) as bundle:
+    ...     rows = list(annotate(line, bundle, Options(fields=("symbol", "consequence"))))
+    >>> rows[0]["consequence"]
+    'non_coding_transcript_exon_variant'
+    """
+    given = options or Options()
+    annotator = Annotator(bundle, Options(**(asdict(given) | {"to": "tsv"})))
+    names = [one.name for one in annotator.layout.fields]
+    with _opened(source) as file:
+        opened = open_input(file)
+        for block in opened.blocks():
+            for piece in annotator.block(block):
+                for row in bytes(piece).decode("utf-8", "replace").splitlines():
+                    yield dict(zip(names, row.split("\t"), strict=True))
+        if opened.damage:
+            raise opened.damage
+
+
+def _opened(source: str | Path | BinaryIO | bytes) -> Any:
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    if isinstance(source, str | Path):
+        return Path(source).open("rb")
+    return source
+
+
+def _is_ours(line: bytes, info: str) -> bool:
+    """Whether a header line declares what this run writes anew."""
+    return line.startswith((f"##INFO=<ID={info},".encode(), b"##INFO=<ID=GENESCALE_SKIPPED,", b"##genescale="))
+
+
+def _columns_of(line: bytes) -> bytes:
+    """A column line for a file that has none, with names for as many samples as the first record has."""
+    names = ["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO"]
+    samples = max(line.count(b"\t") - 8, 0)
+    if line.count(b"\t") >= 8:
+        names += ["FORMAT", *(f"sample{number}" for number in range(1, samples + 1))]
+    return "\t".join(names).encode()
