@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,10 +154,11 @@ def build_facts(
     try:
         with Bundle.open(folder) as bundle:
             check_assembly(source.assembly, bundle)
-            work = _Import(bundle, source, building, memory_bytes)
-            for fact in facts:
-                work.take(fact)
-            described = work.finish()
+            with (building / "long").open("w+b") as long_text:
+                work = _Import(bundle, source, building, long_text, memory_bytes)
+                for fact in facts:
+                    work.take(fact)
+                described = work.finish()
         _install(folder, building, source.name, described)
     finally:
         shutil.rmtree(building, ignore_errors=True)
@@ -184,7 +185,7 @@ def assembly_family(name: str) -> str:
 class _Import:
     """The state of one import: chunk -> stretches -> columns on disk."""
 
-    def __init__(self, bundle: Bundle, source: Source, building: Path, memory_bytes: int) -> None:
+    def __init__(self, bundle: Bundle, source: Source, building: Path, long_text: BinaryIO, memory_bytes: int) -> None:
         self.bundle = bundle
         self.source = source
         self.building = building
@@ -199,7 +200,7 @@ class _Import:
         )
         self.has_rs = any(column.name == "rs" for column in source.columns)
         self.spill = _Spill(building / "stretches", self.dtype, memory_bytes)
-        self.long_text = (building / "long").open("w+b")
+        self.long_text = long_text
         self.lengths = [contig.length for contig in bundle.contigs]
 
     def take(self, fact: Fact | Rejected | NextFile) -> None:
@@ -269,7 +270,6 @@ class _Import:
             for part, array in zip(("text", "offset"), pool.arrays(), strict=True):
                 with self._writer(f"{name}_{part}", array.dtype.str) as writer:
                     writer.add(array)
-        self.long_text.close()
         if self.has_rs:
             self._write_rs()
         return self._described()
