@@ -62,10 +62,13 @@ def write(path: Path, about: Mapping[str, Any], columns: Mapping[str, Column]) -
 
 
 def read(path: Path, only: Collection[str] = ()) -> Compact:
-    """Read a file that `write` made, all of it or `only` some columns; damage is an error, never wrong numbers."""
+    """Read a file that `write` made, or `only` some of its columns. Damage is an error, never other numbers."""
     about, parts = _parts(path)
-    chosen = [(head, stream) for head, stream in parts if not only or head["name"] in only]
-    return Compact(about, {head["name"]: _decoded(head, _raw(path, head, stream)) for head, stream in chosen})
+    try:
+        chosen = [(head, stream) for head, stream in parts if not only or head["name"] in only]
+        return Compact(about, {head["name"]: _decoded(head, _raw(path, head, stream)) for head, stream in chosen})
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, f"its head does not fit its columns ({error})") from error
 
 
 def content(path: Path) -> bytes:
@@ -91,7 +94,7 @@ def _parts(path: Path) -> tuple[dict[str, Any], list[tuple[dict[str, Any], bytes
     try:
         head = json.loads(pieces[0])
         return head["about"], list(zip(head["columns"], pieces[1:], strict=True))
-    except (ValueError, KeyError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError) as error:
         raise _damaged(path, str(error)) from error
 
 
