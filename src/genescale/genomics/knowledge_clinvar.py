@@ -57,13 +57,11 @@ COLUMNS: Final = (
     Column("rs", "u4", "dbSNP number"),
 )
 _WANTED: Final = frozenset(("ALLELEID", "CLNSIG", "CLNSIGCONF", "CLNREVSTAT", "CLNDN", "ONC", "ORIGIN", "RS"))
-_PLAIN_CLASSES: Final[Mapping[str, str]] = {
+_CLASSES: Final[Mapping[str, str]] = {
     "pathogenic": "pathogenic",
     "likely_pathogenic": "likely_pathogenic",
-    "pathogenic/likely_pathogenic": "pathogenic_or_likely",
     "benign": "benign",
     "likely_benign": "likely_benign",
-    "benign/likely_benign": "benign_or_likely",
     "uncertain_significance": "uncertain",
     "not_provided": "not_provided",
     "no_classification_for_the_single_variant": "not_provided",
@@ -155,12 +153,11 @@ def significance_class(significance: str) -> str:
     term = significance.replace(" ", "_").lower()
     if term.startswith("conflicting_"):
         return "conflicting"
-    main = term.split("|")[0].split(",")[0]
-    if "/" in main:  # Pathogenic/Likely_pathogenic/Pathogenic,_low_penetrance and the like
-        main = "/".join(
-            one for one in main.split("/") if one in {"pathogenic", "likely_pathogenic", "benign", "likely_benign"}
-        )
-    return _PLAIN_CLASSES.get(main, "other")
+    parts = {part.split(",")[0] for part in term.split("|")[0].split("/")}
+    for likely in ("pathogenic", "benign"):
+        if {likely, f"likely_{likely}"} <= parts:
+            return f"{likely}_or_likely"
+    return next((named for plain, named in _CLASSES.items() if plain in parts), "other")
 
 
 def _is_number(text: str) -> bool:
