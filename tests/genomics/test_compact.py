@@ -58,7 +58,7 @@ def test_a_short_file_is_damaged(tmp_path, keep):
 def test_a_changed_byte_never_gives_other_columns(tmp_path):
     file = written(tmp_path / "x")
     whole, right = file.read_bytes(), compact.content(file)
-    for at in range(whole.index(b"]}") + 2, len(whole)):
+    for at in range(whole.index(b"}]}") + 3, len(whole)):
         file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         with contextlib.suppress(BundleDamaged):
             assert compact.content(file) == right  # the last bits of a stream mean nothing
@@ -67,7 +67,7 @@ def test_a_changed_byte_never_gives_other_columns(tmp_path):
 def test_a_changed_head_gives_no_other_error(tmp_path):
     file = written(tmp_path / "x")
     whole = file.read_bytes()
-    for at in range(whole.index(b"]}") + 2):
+    for at in range(whole.index(b"}]}") + 3):
         for bit in (1, 4, 32):
             file.write_bytes(whole[:at] + bytes([whole[at] ^ bit]) + whole[at + 1 :])
             with contextlib.suppress(BundleDamaged):
