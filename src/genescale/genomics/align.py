@@ -14,24 +14,28 @@ Positions are 1-based and inclusive. On a circular contig an interval may start 
 
 from __future__ import annotations
 
+import json
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 import edlib
 import numpy as np
 import numpy.typing as npt
 
 from genescale.errors import InvalidInput
-from genescale.genomics.bundle import Bundle
+from genescale.genomics.build import Writer
+from genescale.genomics.bundle import LIST_FILE, Bundle, read_listing
 from genescale.genomics.dna import Dna, letters, reverse_complement
-from genescale.genomics.kernels import align as kernel
-from genescale.genomics.kernels import normalise
+from genescale.genomics.kernels import align, normalise
+from genescale.genomics.places import GenomicEdit, as_vcf
 from genescale.genomics.variants import Variants, variants_of_record
 
 Array = npt.NDArray[Any]
+kernel = cast("Any", align)  # the annotations of a kernel are the C compiler's, not Python's
 Block: TypeAlias = tuple[int, int, int, int]
 Outcome: TypeAlias = Literal[
     "placed", "partial", "ambiguous", "low_identity", "not_found", "too_short", "too_repetitive", "no_bases"
@@ -95,7 +99,6 @@ UNCALLED: Final = {
     "query_unknown": "the query has N or an ambiguous base inside an insertion",
     "dissimilar": "a stretch that does not align",
     "crosses_origin": "a deletion across the origin, which a VCF record cannot write",
-    "at_edge": "nothing of the reference is known on either side, so VCF has no base to anchor it to",
 }
 
 
@@ -203,16 +206,34 @@ def make_seeds(bundle: Bundle) -> Seeds:
     k = min(16, max(11, math.ceil(math.log(max(total, 2), 4)) + 1))
     stride = 1 if total < 200_000 else 2 if total < 10_000_000 else 4 if total < 200_000_000 else 10
     bits = min(2 * k, max(8, (total // stride).bit_length() - 1))
-    packed = memoryview(bundle.array("sequence"))
-    views = (packed, memoryview(base), memoryview(length), memoryview(circular), k, stride, bits)
+    packed = bundle.array("sequence").data
+    views = (packed, base.data, length.data, circular.data, k, stride, bits)
     offset = np.zeros((1 << bits) + 1, np.uint32)
-    kernel.count_seeds(*views, memoryview(offset))
+    kernel.count_seeds(*views, offset.data)
     np.cumsum(offset, out=offset)
     position = np.empty(int(offset[-1]), np.uint32)
     check = np.empty(position.size, np.uint8)
     cursor = offset[:-1].copy()
-    kernel.fill_seeds(*views, memoryview(cursor), memoryview(position), memoryview(check))
+    kernel.fill_seeds(*views, cursor.data, position.data, check.data)
     return Seeds(np.array([SEED_FORMAT, k, stride, bits], np.int64), offset, position, check)
+
+
+def build_seeds(bundle_dir: str | Path) -> None:
+    """Make the seed index of the bundle in `bundle_dir` and keep it there, so that opening it costs nothing.
+
+    The bundle's digest stays: an index says nothing that the sequence does not say.
+    """
+    folder = Path(bundle_dir)
+    with Bundle.open(folder) as bundle:
+        seeds = make_seeds(bundle)
+    writer = Writer(folder)
+    for name, array in zip(SEEDS, seeds, strict=True):
+        writer.write(name, array)
+    listing = read_listing(folder)
+    listing["arrays"] = dict(sorted({**listing["arrays"], **writer.arrays}.items()))
+    renewed = folder / f".{LIST_FILE}.arriving"
+    renewed.write_text(json.dumps(listing, indent=1) + "\n")
+    renewed.replace(folder / LIST_FILE)
 
 
 def _stretches(bundle: Bundle) -> tuple[Array, Array, Array]:
@@ -235,8 +256,8 @@ class _Reference:
         self.bundle = bundle
         self.name = bundle.name
         self.base, self.length, self.circular = _stretches(bundle)
-        self.start = np.asarray(bundle.array("segment_start"), np.int64).tolist()
-        self.contig = np.asarray(bundle.array("segment_contig")).tolist()
+        self.start: list[int] = bundle.array("segment_start").tolist()
+        self.contig: list[int] = bundle.array("segment_contig").tolist()
         self.bases = int(self.length.sum())
         if all(bundle.has(name) for name in SEEDS):
             seeds = Seeds(*(bundle.array(name) for name in SEEDS))
@@ -250,32 +271,32 @@ class _Reference:
             )
         _, self.k, self.stride, bits = (int(x) for x in seeds.shape)
         self.margin = min(1_000, self.bases // 4)
-        self.packed = memoryview(bundle.array("sequence"))
+        self.packed = bundle.array("sequence").data
         self.index = kernel.Index(
             self.packed,
-            memoryview(self.base),
-            memoryview(self.length),
-            memoryview(self.circular),
+            self.base.data,
+            self.length.data,
+            self.circular.data,
             self.k,
             bits,
             self.margin,
-            memoryview(seeds.offset),
-            memoryview(seeds.position),
-            memoryview(seeds.check),
+            seeds.offset.data,
+            seeds.position.data,
+            seeds.check.data,
         )
         self.sequence = normalise.Sequence(
             self.packed,
-            memoryview(np.asarray(bundle.array("contig_segment"), np.int32)),
-            memoryview(np.asarray(bundle.array("segment_start"), np.int64)),
-            memoryview(np.asarray(bundle.array("segment_end"), np.int64)),
-            memoryview(self.base),
+            np.asarray(bundle.array("contig_segment"), np.int32).data,
+            np.asarray(bundle.array("segment_start"), np.int64).data,
+            np.asarray(bundle.array("segment_end"), np.int64).data,
+            self.base.data,
         )
 
     def window(self, stretch: int, first: int, end: int) -> Array:
         """The codes of a stretch from place `first` to `end`; a circular one goes round."""
         out = np.empty(end - first, np.uint8)
         size = int(self.length[stretch])
-        kernel.decode(self.packed, int(self.base[stretch]), size, first % size, memoryview(out))
+        kernel.decode(self.packed, int(self.base[stretch]), size, first % size, out.data)
         return out
 
 
@@ -407,9 +428,9 @@ class Aligner:
             most,
             least,
             near,
-            memoryview(recent),
-            memoryview(self._found[:room]),
-            memoryview(self._tally),
+            recent.data,
+            self._found[:room].data,
+            self._tally.data,
         )
         if not count:
             return []
@@ -426,20 +447,20 @@ class Aligner:
         count = len(found)
         score = np.empty(count, np.int64)
         parent = np.empty(count, np.int64)
-        flat = memoryview(found.reshape(-1))
-        kernel.chain(flat, count, self._options.largest_gap, 100, memoryview(score), memoryview(parent))
+        flat = found.reshape(-1).data
+        kernel.chain(flat, count, self._options.largest_gap, 100, score.data, parent.data)
         by_score = np.argsort(-score, kind="stable")
         members = np.empty(count, np.int64)
         chains = np.empty(2 * _MOST_CHAINS, np.int64)
         used = np.zeros(count, np.uint8)
         made = kernel.collect(
-            memoryview(by_score),
-            memoryview(score),
-            memoryview(parent),
+            by_score.data,
+            score.data,
+            parent.data,
             min(self._floor(length), int(score[by_score[0]])),
-            memoryview(used),
-            memoryview(members),
-            memoryview(chains),
+            used.data,
+            members.data,
+            chains.data,
         )
         rows: list[_Chain] = []
         first = 0
@@ -499,13 +520,13 @@ class Aligner:
         while True:
             made = kernel.differences(
                 codes,
-                memoryview(window),
-                memoryview(own.reshape(-1)),
+                window.data,
+                own.reshape(-1).data,
                 len(own),
-                memoryview(self._wave),
-                memoryview(self._head),
-                memoryview(self._blocks),
-                memoryview(self._ends),
+                self._wave.data,
+                self._head.data,
+                self._blocks.data,
+                self._ends.data,
             )
             if made >= 0:
                 break
@@ -552,10 +573,10 @@ class Aligner:
         made = kernel.between(
             query,
             reference,
-            memoryview(self._wave),
-            memoryview(self._head),
-            memoryview(self._blocks),
-            memoryview(self._ends),
+            self._wave.data,
+            self._head.data,
+            self._blocks.data,
+            self._ends.data,
         )
         if made < 0:
             return None
@@ -732,14 +753,19 @@ def _edit_path(query: bytes, reference: bytes) -> list[Block] | None:
     equal = [
         (letters(bytes([a])), letters(bytes([b]))) for a in set(query) - {1, 2, 4, 8} for b in (1, 2, 4, 8) if a & b
     ]
-    found = edlib.align(letters(query), letters(reference), mode="NW", task="path", k=most, additionalEqualities=equal)
+    found: dict[str, Any] = cast("Any", edlib).align(
+        letters(query), letters(reference), mode="NW", task="path", k=most, additionalEqualities=equal
+    )
+        letters(query), letters(reference), mode="NW", task="path", k=most, additionalEqualities=equal
+    )
     if found["editDistance"] < 0:
         return None
     blocks: list[Block] = []
     q = w = 0
     count = 0
     open_block = False
-    for letter in found["cigar"]:
+    cigar: str = found["cigar"]
+    for letter in cigar:
         if letter.isdigit():
             count = count * 10 + int(letter)
             continue
@@ -838,13 +864,11 @@ def _rest(length: int, placements: Sequence[Placement]) -> tuple[tuple[int, int]
 
 
 class _Edit(NamedTuple):
-    """One difference: the reference's places [start, end) of the stretch become `alt`; it rolls so far either way."""
+    """One difference: the reference's places [start, end) of the stretch become `alt`."""
 
     start: int
     end: int
-    alt: bytes
-    left: int
-    right: int
+    alt: str
     block: Block
     candidate: bool
 
@@ -852,7 +876,6 @@ class _Edit(NamedTuple):
 def _differences(one: _Aligned, codes: bytes, anchor: int) -> tuple[list[Call], list[Uncalled]]:
     """The variants of an aligned query, and the differences that cannot be called, by place."""
     reference, stretch = one.chain.reference, one.chain.stretch
-    contig = reference.bundle.contigs[reference.contig[stretch]].name
     uncalled: list[Uncalled] = [_told(one, codes, block, "dissimilar") for block in one.dissimilar]
     edits: list[_Edit] = []
     for block in one.blocks:
@@ -861,19 +884,18 @@ def _differences(one: _Aligned, codes: bytes, anchor: int) -> tuple[list[Call], 
             uncalled.append(_told(one, codes, block, reason))
         else:
             edits += _edits(one, codes, block)
-    edits = _rolled(reference, stretch, edits)
-    inner = _anchored(one, edits, anchor)
+    inner = _anchored(one, _rolls(reference, stretch, edits), anchor)
     edits += _allowed_bases(one, codes, anchor)
     calls: list[Call] = []
     for edit in edits:
         if edit.block[0] < inner[0] or edit.block[1] > inner[1]:
             uncalled.append(_told(one, codes, edit.block, "unanchored_end"))
             continue
-        written = _vcf_form(reference, stretch, edit)
-        if written is None:
-            uncalled.append(_told(one, codes, edit.block, "at_edge"))
-        else:
-            calls.append(Call(contig, *written, *_query_span(one, codes, edit.block), edit.candidate))
+        offset = int(reference.start[stretch])
+        genomic = GenomicEdit(reference.contig[stretch], offset + edit.start + 1, offset + edit.end, edit.alt)
+        written = as_vcf(reference.bundle, genomic)
+        span = _query_span(one, codes, edit.block)
+        calls.append(Call(written.chrom, written.pos, written.ref, written.alt, *span, edit.candidate))
     calls.sort(key=lambda call: (call.position, call.ref, call.alt))
     uncalled.sort(key=lambda difference: (difference.query_start, difference.query_end))
     return calls, uncalled
@@ -917,13 +939,13 @@ def _edits(one: _Aligned, codes: bytes, block: Block) -> list[_Edit]:
     place = (one.first + c) % size
     query = codes[a:b]
     if not query.translate(None, _PLAIN):
-        return [_Edit(place, place + d - c, letters(query).encode(), 0, 0, block, False)]
+        return [_Edit(place, place + d - c, letters(query), block, False)]
     edits: list[_Edit] = []
     for i, code in enumerate(query):
         own = (a + i, a + i + 1, c + i, c + i + 1)
         at = place + i
         alts = [base for base in _PLAIN if base & code]
-        edits += [_Edit(at, at + 1, letters(bytes([base])).encode(), 0, 0, own, len(alts) > 1) for base in alts]
+        edits += [_Edit(at, at + 1, letters(bytes([base])), own, len(alts) > 1) for base in alts]
     return edits
 
 
@@ -952,90 +974,60 @@ def _allowed_bases(one: _Aligned, codes: bytes, anchor: int) -> list[_Edit]:
         place = (one.first + at) % size
         block = (site, site + 1, at, at + 1)
         edits += [
-            _Edit(place, place + 1, letters(bytes([base])).encode(), 0, 0, block, True)
+            _Edit(place, place + 1, letters(bytes([base])), block, True)
             for base in _PLAIN
             if base & codes[site] and base != here
         ]
     return edits
 
 
-def _rolled(reference: _Reference, stretch: int, edits: list[_Edit]) -> list[_Edit]:
-    """The edits trimmed, and how far each can be rolled along the reference."""
-    if all(edit.end - edit.start == len(edit.alt) for edit in edits):
-        return edits
+def _rolls(reference: _Reference, stretch: int, edits: list[_Edit]) -> dict[Block, tuple[int, int]]:
+    """By how many bases each insertion and deletion can be rolled along the reference, to the left and to the right."""
+    edits = [edit for edit in edits if edit.end - edit.start != len(edit.alt)]
+    if not edits:
+        return {}
     count = len(edits)
-    refs = [letters(reference.window(stretch, edit.start, edit.end).tobytes()).encode() for edit in edits]
-    parts = [part for ref, edit in zip(refs, edits, strict=True) for part in (ref, edit.alt)]
-    lengths = np.array([len(part) for part in parts], np.int32).reshape(-1, 2)
-    offsets = (np.cumsum(lengths.reshape(-1), dtype=np.int64) - lengths.reshape(-1)).reshape(-1, 2)
+    refs = [letters(reference.window(stretch, edit.start, edit.end).tobytes()) for edit in edits]
+    text = "".join(ref + edit.alt for ref, edit in zip(refs, edits, strict=True)).encode()
+    ref_length = np.array([len(ref) for ref in refs], np.int32)
+    alt_length = np.array([len(edit.alt) for edit in edits], np.int32)
+    alt = np.cumsum(ref_length + alt_length, dtype=np.int64) - alt_length
     offset = int(reference.start[stretch])
-    contig = np.full(count, reference.contig[stretch], np.int32)
     position = np.array([offset + edit.start + 1 for edit in edits], np.int32)
     first, last, kept, left, right = (np.empty(count, np.int64) for _ in range(5))
-    kept_length = np.empty(count, np.int32)
-    text = b"".join(parts)
-    normalise.justify(
+    cast("Any", normalise).justify(
         reference.sequence,
-        text or b" ",
-        *(memoryview(np.ascontiguousarray(x)) for x in (contig, position, offsets[:, 0], lengths[:, 0])),
-        *(memoryview(np.ascontiguousarray(x)) for x in (offsets[:, 1], lengths[:, 1], np.zeros(count, np.uint8))),
-        *(memoryview(x) for x in (first, last, kept, kept_length, left, right)),
+        text,
+        np.full(count, reference.contig[stretch], np.int32).data,
+        position.data,
+        (alt - ref_length).data,
+        ref_length.data,
+        alt.data,
+        alt_length.data,
+        bytes(count),
+        first.data,
+        last.data,
+        kept.data,
+        np.empty(count, np.int32).data,
+        left.data,
+        right.data,
     )
-    return [
-        _Edit(
-            int(first[i]) - offset,
-            int(last[i]) - offset,
-            text[int(kept[i]) : int(kept[i]) + int(kept_length[i])],
-            int(left[i]),
-            int(right[i]),
-            edit.block,
-            edit.candidate,
-        )
-        for i, edit in enumerate(edits)
-    ]
+    return dict(zip((edit.block for edit in edits), zip(left.tolist(), right.tolist(), strict=True), strict=True))
 
 
-def _anchored(one: _Aligned, edits: list[_Edit], anchor: int) -> tuple[int, int]:
+def _anchored(one: _Aligned, rolls: dict[Block, tuple[int, int]], anchor: int) -> tuple[int, int]:
     """The part of the query whose differences have `anchor` matching bases in a row between them and either end.
 
     An insertion or deletion that can be rolled has only what is left of the matches when it is rolled to that end.
     """
     blocks = sorted(one.blocks + one.dissimilar)
-    left = {edit.block: edit.left for edit in edits}
-    right = {edit.block: edit.right for edit in edits}
     low, high = one.query_start, one.query_end
     for block in blocks:
-        if block[0] - low - left.get(block, 0) >= anchor:
+        if block[0] - low - rolls.get(block, (0, 0))[0] >= anchor:
             break
         low = max(block[1], block[0] + 1)
     for block in reversed(blocks):
-        if high - block[1] - right.get(block, 0) >= anchor:
+        if high - block[1] - rolls.get(block, (0, 0))[1] >= anchor:
             break
         high = min(block[0], block[1] - 1)
     return low, high
-
-
-def _vcf_form(reference: _Reference, stretch: int, edit: _Edit) -> tuple[int, str, str] | None:
-    """POS, REF and ALT, left-aligned; None when there is no base to anchor an empty allele to."""
-    start, end, alt = edit.start - edit.left, edit.end - edit.left, edit.alt
-    if edit.left and alt:
-        turn = edit.left % len(alt)
-        alt = alt[len(alt) - turn :] + alt[: len(alt) - turn]
-    size = int(reference.length[stretch])
-    offset = int(reference.start[stretch])
-    if end > start and alt:
-        return offset + start + 1, _letters_at(reference, stretch, start, end), alt.decode()
-    if start > 0:
-        ref = _letters_at(reference, stretch, start - 1, end)
-        return offset + start, ref, ref[0] + alt.decode()
-    if start == end and reference.circular[stretch]:  # an insertion between the last base and the first
-        last = _letters_at(reference, stretch, size - 1, size)
-        return size, last, last + alt.decode()
-    if end < size:
-        ref = _letters_at(reference, stretch, start, end + 1)
-        return offset + 1, ref, alt.decode() + ref[-1]
-    return None
-
-
-def _letters_at(reference: _Reference, stretch: int, start: int, end: int) -> str:
-    return letters(reference.window(stretch, start, end).tobytes())

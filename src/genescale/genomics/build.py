@@ -35,7 +35,7 @@ from genescale.genomics.aliases import (
     table_assembly,
     usual_names,
 )
-from genescale.genomics.bundle import text_pool
+from genescale.genomics.bundle import content_digest, file_digest, text_pool
 from genescale.genomics.fasta import Segment, Sequence, pack_fasta, segments_of
 from genescale.genomics.gene_models import GeneModels, Places, gene_models, ranges
 from genescale.genomics.gff import Annotation, ContigNote, Dropped, read_annotation
@@ -270,20 +270,8 @@ def _refuse_no_match(annotation: Annotation, names: list[str], genes: Path, inde
     raise InvalidInput(reason.format(name_list(theirs), name_list(names)), code="no_transcripts", place=str(genes))
 
 
-def content_digest(arrays: Mapping[str, Mapping[str, Any]], contigs: list[dict[str, Any]]) -> str:
-    """SHA-256 over the digests of all arrays by name, and the contigs: what the bundle says, not when or from where."""
-    parts = [[name, arrays[name]["sha256"]] for name in sorted(arrays)]
-    return hashlib.sha256(json.dumps([parts, contigs], sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
 def _source(role: str, file: Path) -> dict[str, str]:
     return {"role": role, "file": file.name, "sha256": file_digest(file)}
-
-
-def file_digest(file: Path) -> str:
-    """The SHA-256 of a file."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 class Writer:
