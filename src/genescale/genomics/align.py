@@ -756,8 +756,6 @@ def _edit_path(query: bytes, reference: bytes) -> list[Block] | None:
     found: dict[str, Any] = cast("Any", edlib).align(
         letters(query), letters(reference), mode="NW", task="path", k=most, additionalEqualities=equal
     )
-        letters(query), letters(reference), mode="NW", task="path", k=most, additionalEqualities=equal
-    )
     if found["editDistance"] < 0:
         return None
     blocks: list[Block] = []
