@@ -58,7 +58,8 @@ def test_structural_spans() -> None:
     assert one("<DEL>", END="150") == (101, 150, v.SV_DEL)
     assert one("<DEL>", SVLEN="-50") == (101, 150, v.SV_DEL)
     assert one("<DUP:TANDEM>", END="150", SVTYPE="DUP") == (101, 150, v.SV_TANDEM_DUP)
-    assert one("<INS>", END="100", SVLEN="200") == (101, 100, v.SV_INS)
+    assert one("<INS>", END="100", SVLEN="200") == (101, 300, v.SV_INS)
+    assert one("<INS>") == (101, 100, v.SV_INS)
     assert one("N[chr2:5[") == (101, 101, v.SV_BND)
     assert variants_of_record(0, 100, "A", ["<DEL>"], {})[0].flags == v.MALFORMED
 

@@ -177,13 +177,12 @@ def judge(
     """
     if not 0 <= flank <= INDEX_REACH:
         raise ValueError(f"flank must lie between 0 and {INDEX_REACH}, not {flank}")
-    del shift
     pairs = into if into is not None else Pairs.allocate(4 * variants.count + 64, 16 * variants.count + 1024)
     pairs.count = pairs.text_length = 0
     waiting = _WORKPLACES.setdefault(bundle, [])
     place = waiting.pop() if waiting else _Workplace(bundle)  # one thread, one workplace: `pop` is atomic
     try:
-        place.judge.options(strict, flank, circular_flanks, check_reference)
+        place.judge.options(strict, shift, flank, circular_flanks, check_reference)
         _run(place, variants, pairs)
     finally:
         waiting.append(place)

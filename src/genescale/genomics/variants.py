@@ -9,7 +9,7 @@ are VEP's:
 * Several ALTs: when one of them is an indel and REF and all ALTs (`*` aside) begin with the same base, that base goes
   from all; nothing else is trimmed, and each allele is judged as it stands.
 * An insertion between p and p + 1 has start = p + 1 and end = p.
-* Symbolic and breakend ALTs are structural: the span is POS + 1 to END (or POS + |SVLEN|).
+* Symbolic and breakend ALTs are structural: the span is POS + 1 to END (or POS + |SVLEN|; `<INS>` always the latter).
 
 `*`, `.`, `<*>`, `<NON_REF>` and malformed ALTs keep a row, so that allele numbers have no holes, but have the kind
 `OTHER`: nobody judges them.
@@ -54,6 +54,7 @@ SV_CLASSES = (
     "sequence_alteration",
 )
 
+_LAST_POSITION = 2**31 - 2
 _LETTERS = re.compile(r"[A-Z]+\Z")
 _SV_TYPES = (
     ("DUP:TANDEM", SV_TANDEM_DUP),
@@ -184,7 +185,7 @@ def variants_of_record(
     ref = ref.upper()
     alts = [alt.upper() for alt in alts]
     always = UNKNOWN_CONTIG if contig < 0 else 0
-    malformed = not _LETTERS.match(ref) or pos < 0
+    malformed = not _LETTERS.match(ref) or not 0 <= pos <= _LAST_POSITION - len(ref)
 
     judged = [alt for alt in alts if not _skipped(alt)]
     shift, record_kind = _record_geometry(ref, judged, any(alt == "*" for alt in alts))
@@ -293,12 +294,13 @@ def _structural(row: Row, alt: str, info: Mapping[str, str]) -> Row:
     end = _whole_number(info.get("END"))
     length = _whole_number(info.get("SVLEN", "").split(",")[min(row.allele, info.get("SVLEN", "").count(",") + 1) - 1])
     if sv == SV_INS:
-        end = row.position
+        # As VEP lays it down: over as many of the following bases as are inserted. `judge` knows that it is a point.
+        end = row.position + abs(length or 0)
     elif sv == SV_BND:
         end = start
     elif end is None:
         end = row.position + abs(length) if length is not None else None
-    if end is None or end < row.position:
+    if end is None or end < row.position or end > _LAST_POSITION:
         return row._replace(flags=row.flags | MALFORMED)
     return row._replace(start=start, end=end, kind=STRUCTURAL, record_kind=STRUCTURAL, sv=sv)
 

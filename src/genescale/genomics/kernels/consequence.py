@@ -84,6 +84,7 @@ INCOMPLETE_STOP = cython.declare(cython.uint, 65536)
 
 # Variants.kind, Variants.sv and Variants.flags
 INSERTION = cython.declare(cython.int, 2)
+DELETION = cython.declare(cython.int, 3)
 STRUCTURAL = cython.declare(cython.int, 5)
 OTHER = cython.declare(cython.int, 6)
 SV_DEL = cython.declare(cython.int, 1)
@@ -113,6 +114,7 @@ class Judge:
 
     models: Models
     strict: cython.bint
+    shift: cython.bint
     flank: cython.int
     circular_flanks: cython.bint
     check_reference: cython.bint
@@ -189,6 +191,10 @@ class Judge:
     ref_length: cython.int
     alt_length: cython.int
     alt_is_plain: cython.int  # -1 until somebody asks
+    given_start: cython.int  # where the input puts it; `start` may lie further 3' when `shift` is asked for
+    to_right: cython.int  # how far it can be moved along the genome without changing the edited sequence
+    to_left: cython.int
+    turn: cython.int  # by how many bases the alternative allele is rotated after the move
 
     # The transcript at hand
     t: cython.int
@@ -234,13 +240,15 @@ class Judge:
         self.generation = 0
         self.cell = -1
         self.strict = False
+        self.shift = False
         self.flank = 5000
         self.circular_flanks = False
         self.check_reference = True
 
-    def options(self, strict: bool, flank: int, circular_flanks: bool, check_reference: bool) -> None:
+    def options(self, strict: bool, shift: bool, flank: int, circular_flanks: bool, check_reference: bool) -> None:
         """How to judge the next batch."""
         self.strict = strict
+        self.shift = shift
         self.flank = flank
         self.circular_flanks = circular_flanks
         self.check_reference = check_reference
@@ -342,11 +350,17 @@ class Judge:
         self.alt_at = self.v_alt_offset[v]
         self.alt_length = self.v_alt_length[v]
         self.alt_is_plain = -1
+        self.turn = 0
         if not self._is_inside(v):
             return True
         self.reach = self.high
         if self.ref_length > 1 and self.alt_length > self.ref_length:
             self.reach = self.start + self.alt_length - 1
+        self.to_right = 0
+        self.to_left = 0
+        self.given_start = self.start
+        if self.shift and (self.kind == INSERTION or self.kind == DELETION):
+            self._roll()
 
         if self.longest + self.alt_length + 256 > self.letters.shape[0]:
             self.why = MORE_SCRATCH
@@ -405,15 +419,63 @@ class Judge:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
+    def _roll(self) -> cython.void:
+        """How far an insertion or deletion can move to either side: VEP stops at 1,000 bases."""
+        n: cython.int
+        base: cython.int
+        while self.to_right < 1000:
+            base = self.models.code(self.contig, self.end + 1 + self.to_right)
+            if self.kind == INSERTION:
+                n = self.to_right % self.alt_length
+                if base != self.iupac_codes[self.v_text[self.alt_at + n]]:
+                    break
+            elif base != self.models.code(self.contig, self.start + self.to_right):
+                break
+            if base == 0:
+                break
+            self.to_right += 1
+        while self.to_left < 1000:
+            base = self.models.code(self.contig, self.start - 1 - self.to_left)
+            if self.kind == INSERTION:
+                n = self.alt_length - 1 - self.to_left % self.alt_length
+                if base != self.iupac_codes[self.v_text[self.alt_at + n]]:
+                    break
+            elif base != self.models.code(self.contig, self.end - self.to_left):
+                break
+            if base == 0:
+                break
+            self.to_left += 1
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _move(self, steps: cython.int) -> cython.void:
+        """Put the variant `steps` bases to the right of where the input has it (to the left when negative)."""
+        self.end += self.given_start + steps - self.start
+        self.start = self.given_start + steps
+        self.low = self.start
+        self.high = self.end
+        if self.low > self.high:
+            self.low = self.end
+            self.high = self.start
+        self.reach = self.high
+        if self.alt_length:
+            self.turn = steps % self.alt_length
+            if self.turn < 0:
+                self.turn += self.alt_length
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
     def _near(self) -> cython.Py_ssize_t:
         """Fill `candidates` with the transcripts that may be within the flank, in file order; how many there are."""
         found: cython.Py_ssize_t = 0
-        self.cell = self.models.cell_at(self.contig, self.low, self.cell)
+        self.cell = self.models.cell_at(self.contig, self.low - self.to_left, self.cell)
         if self.cell < 0:
             return 0
         last: cython.int = self.cell
         cells_end: cython.int = self.models.contig_cell[self.contig + 1]
-        while last + 1 < cells_end and self.models.cell_start[last + 1] <= self.high:
+        while last + 1 < cells_end and self.models.cell_start[last + 1] <= self.high + self.to_right:
             last += 1
         j: cython.longlong
         t: cython.int
@@ -500,6 +562,8 @@ class Judge:
     @cython.exceptval(check=False)
     def _pair(self, t: cython.int) -> cython.bint:
         """The row of one transcript, if it has one. False when its text does not fit."""
+        if self.to_right or self.to_left:
+            self._move(self.to_right if self.models.transcript_strand[t] > 0 else -self.to_left)
         tx_start: cython.int = self.models.transcript_start[t]
         tx_end: cython.int = self.models.transcript_end[t]
         if self.start > tx_end or self.end < tx_start:
@@ -574,7 +638,10 @@ class Judge:
         self._take(t)
         self._place()
         row: cython.Py_ssize_t = self._row(t, 0)
-        self._number(row)
+        if self.kind == STRUCTURAL:
+            self._measure(row)
+        else:
+            self._number(row)
         terms: cython.ulonglong
         vep: cython.ulonglong
         bit: cython.int
@@ -638,6 +705,21 @@ class Judge:
             self.cdna_end = self.cdna_start
             if self.start != self.end:
                 self.cdna_end = self.models.cdna_at(self.t, self.end if self.forward else self.start)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _measure(self, row: cython.Py_ssize_t) -> cython.void:
+        """How much of the transcript a structural variant overlaps. One that covers it all has no exon numbers."""
+        tx_start: cython.int = self.models.transcript_start[self.t]
+        tx_end: cython.int = self.models.transcript_end[self.t]
+        if self.start > tx_start or self.end < tx_end:
+            self._number(row)
+        low: cython.int = self.start if self.start > tx_start else tx_start
+        high: cython.int = self.end if self.end < tx_end else tx_end
+        if low <= high:
+            self.p_overlap_bp[row] = high - low + 1
+            self.p_overlap_pc[row] = 100.0 * (high - low + 1) / (tx_end - tx_start + 1)
 
     @cython.cfunc
     @cython.nogil
@@ -881,7 +963,9 @@ class Judge:
         insertion: cython.bint = s > e
         near: cython.bint
         looked: cython.int = 0
-        for i in range(low, high + 1):
+        k: cython.int
+        for k in range(high - low + 1):
+            i = low + k if self.forward else high - k  # in the direction of the transcript
             first = self.models.exon_end[i] + 1
             last = self.models.exon_start[i + 1] - 1
             if last < first:
@@ -990,10 +1074,12 @@ class Judge:
     @cython.exceptval(check=False)
     def _alt_base(self, i: cython.int) -> cython.int:
         """Base `i` (from 0) of the alternative allele on the strand of the transcript."""
-        if self.forward:
-            return self.base_codes[self.v_text[self.alt_at + i]]
-        i = self.base_codes[self.v_text[self.alt_at + self.alt_length - 1 - i]]
-        return 3 - i if i < 4 else 4
+        if not self.forward:
+            i = self.alt_length - 1 - i
+        if self.turn:
+            i = (i + self.turn) % self.alt_length
+        i = self.base_codes[self.v_text[self.alt_at + i]]
+        return i if self.forward or i > 3 else 3 - i
 
     @cython.cfunc
     @cython.nogil
@@ -1587,7 +1673,10 @@ class Judge:
         self.p_ref_codon_length[row] = ref
         self.p_alt_codon_length[row] = alt
         for i in range(self.ref_from, self.ref_to):
-            self.text[at] = self._shown(self._t_base(i), self.cut_from <= i < self.cut_to)
+            # VEP marks as many bases as the variant has on the genome, introns included (E-18).
+            self.text[at] = self._shown(
+                self._t_base(i), self.cut_from <= i < (self.cut_from + self.ref_length if self.strict else self.cut_to)
+            )
             at += 1
         for i in range(self.ref_from, self.alt_to):
             self.text[at] = self._shown(self._edited_t(i), self.cut_from <= i < self.cut_from + self.alt_length)
