@@ -899,11 +899,9 @@ class Scanner:
             sv = 7
         else:
             sv = self._sv_type(self.info_type, self.info_type_end)
-        if sv == 4:
-            end = position
-        elif sv == 7:
+        if sv == 7:
             end = position + 1
-        elif self.info_end_known:
+        elif self.info_end_known and sv != 4:
             end = self.info_end
         elif self.info_length >= 0:
             at = self.info_length
@@ -912,9 +910,14 @@ class Scanner:
                 number += 1
             known = self._number(at, self._find(at, self.info_length_end, 44))
             end = position + (self.info_end_value if self.info_end_value > 0 else -self.info_end_value)
+            if sv == 4 and not known:
+                known = True
+                end = position
+        elif sv == 4:
+            end = position
         else:
             known = False
-        if not known or end < position or end > 2147483647:
+        if not known or end < position or end > 2147483646:
             self._malformed(4)
             return
         self.start[row] = position + 1
