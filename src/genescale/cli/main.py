@@ -35,6 +35,7 @@ class Command(NamedTuple):
 COMMANDS: tuple[Command, ...] = (
     Command("up", "Start", "Run the whole platform on this machine, with its portal.", "genescale.cli.platform:up"),
     Command("run", "Start", "Run one role in the foreground: gateway, keeper.", "genescale.cli.platform:run"),
+    Command("reference", "Analyse", "Build, list, choose and check references.", "genescale.cli.references:app"),
     Command("settings", "Look", "Print every setting: value, unit, source.", "genescale.cli.platform:settings"),
     Command("events", "Operate", "Look into the event log, replay it, mend dead letters.", "genescale.cli.events:app"),
     Command("bench", "Try", "Measure how fast one area is on this machine.", "genescale.cli.trials:bench"),

@@ -8,11 +8,12 @@ Positions are 1-based and inclusive unless an array says otherwise.
 """
 
 import contextlib
+import hashlib
 import itertools
 import json
 import mmap
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -223,6 +224,20 @@ def read_listing(folder: Path) -> dict[str, Any]:
         way = "build it again with `genescale reference build`" if found < FORMAT else "install a newer Genescale"
         raise Unsupported(f"the bundle {folder} has format {found}, this program reads format {FORMAT}: {way}")
     return listing
+
+
+def content_digest(arrays: Mapping[str, Mapping[str, Any]], contigs: Iterable[Mapping[str, Any]]) -> str:
+    """SHA-256 over the digests of all arrays by name, and the contigs: what the bundle says, not when or from where."""
+    parts = [[name, arrays[name]["sha256"]] for name in sorted(arrays) if not name.startswith("seeds-")]  # an index
+    return hashlib.sha256(
+        json.dumps([parts, list(contigs)], sort_keys=True, separators=(",", ":")).encode()
+    ).hexdigest()
+
+
+def file_digest(file: Path) -> str:
+    """The SHA-256 of a file."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 _LETTERS = np.frombuffer(b"=ACMGRSVTWYHKDBN", np.uint8)
