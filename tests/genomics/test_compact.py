@@ -32,7 +32,7 @@ def test_what_is_written_is_read(tmp_path_factory, column):
 
 
 def written(path: Path) -> Path:
-    compact.write(path, {}, {"numbers": np.arange(1000, dtype=np.uint16), "texts": ["one", "two"]})
+    compact.write(path, {}, {"numbers": np.arange(50, dtype=np.uint16), "texts": ["one", "two"]})
     return path
 
 
@@ -43,7 +43,7 @@ def test_only_some_columns(tmp_path):
 def test_files_are_equal_by_content(tmp_path):
     first, second = written(tmp_path / "a"), written(tmp_path / "b")
     assert compact.content(first) == compact.content(second)
-    compact.write(second, {}, {"numbers": np.arange(1000, dtype=np.uint16), "texts": ["one", "too"]})
+    compact.write(second, {}, {"numbers": np.arange(50, dtype=np.uint16), "texts": ["one", "too"]})
     assert compact.content(first) != compact.content(second)
 
 

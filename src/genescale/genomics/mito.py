@@ -6,6 +6,7 @@ them; `docs/explanation/embedded-references.md` says how far they can be trusted
 """
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -34,6 +35,9 @@ HETEROPLASMIC: Final = 0.05
 AMBIGUOUS: Final = ((303, 315, "poly-C"), (513, 524, "AC repeat"), (16182, 16193, "poly-C"))
 # Changes here come and go so often that they say nothing about lineage.
 HOTSPOTS: Final = frozenset({309, 315, 523, 524, PLACEHOLDER, 16182, 16183, 16193, 16519})
+
+# A mutation as PhyloTree writes it: position, which inserted base (X: how many differs), bases or d, how often back.
+MUTATION: Final = re.compile(r"(\d+)(?:\.(\d+|X))?([ACGT]+|d)(!*)")
 
 Array = npt.NDArray[Any]
 
