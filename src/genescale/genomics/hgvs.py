@@ -841,12 +841,13 @@ class Parser:
         if one is not None:
             self.at += 3
             return one
+        if self.text[self.at : self.at + 4].lower() in ("stop", "term"):
+            raise self.fail("a stop is written Ter, * or X")
         letter = self.text[self.at : self.at + 1]
         if letter and letter in THREE_OF_ONE:
             self.at += 1
             return "*" if letter == "X" else letter
-        hint = "; a stop is Ter, * or X" if self.text[self.at : self.at + 4].lower() in ("stop", "term") else ""
-        raise self.fail(f"an amino acid expected, like Arg or R{hint}")
+        raise self.fail("an amino acid expected, like Arg or R")
 
     def residues(self) -> str:
         """A sequence of residues, all in one letter or all in three, a stop only at its end."""
@@ -1168,7 +1169,8 @@ class Parser:
         """`c.=` and, for RNA, `r.?`, `r.0`, `r.spl`: nothing but a state up to the end of this change."""
         for state in _STATES_RNA if kind == "r" else _STATES_DNA:
             behind = self.at + len(state)
-            if self.text.startswith(state, self.at) and (behind == len(self.text) or self.text[behind] in ";]("):
+            ends = behind == len(self.text) or self.text.startswith((";", "]", "(;)"), behind)
+            if ends and self.text.startswith(state, self.at):
                 self.at = behind
                 bracketed = state.startswith("(")
                 return Change(None, Whole(state[1:-1] if bracketed else state), predicted=bracketed)

@@ -1,0 +1,361 @@
+"""From any name of a variant to the variant: HGVS, SPDI, VCF-like text, rsID, VRS identifier, laboratory strings.
+
+    with Bundle.open(path) as bundle:
+        found = resolve(bundle, "NM_007294.3:c.68_69del")
+        found.variants[0]          # VcfVariant(chrom="17", pos=43124027, ref="ACT", alt="A", ...)
+        found.notes                # what was assumed or should be known: version, transcript of a gene, ...
+
+Stated bases are always compared with the reference, and a difference is an error that shows both. Nothing is mended in
+silence: what had to be assumed stands in `notes`, and where a name fits several variants (p. names above all) each is
+given and `ambiguous` is set.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from genescale.errors import InvalidInput, UnknownName
+from genescale.genomics import hgvs
+from genescale.genomics.back_translation import back_translate
+from genescale.genomics.bundle import Bundle
+from genescale.genomics.edits import Found, Numbering, no_change
+from genescale.genomics.hgvs import Change, HgvsAllele, HgvsVariant, Interval, Phase, Position
+from genescale.genomics.knowledge import Knowledge
+from genescale.genomics.places import GenomicEdit, VcfVariant, as_vcf, bases_of, mismatch
+from genescale.genomics.spdi import Spdi, parse_spdi
+from genescale.genomics.transcripts import Note, Transcript, find_transcripts, numbering_of
+from genescale.genomics.variants import Variants, variants_of_record
+
+FORMS: Final = (
+    "HGVS (NM_000059.3:c.5946del, NC_000013.11:g.32340301del, chrM:m.3243A>G, NP_000050.2:p.Ser1982fs), "
+    "SPDI (NC_000013.11:32340300:T:), VCF (13-32340300-GT-G), an rsID (rs80359550) or a VRS identifier (ga4gh:VA...)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What a name means on the reference.
+
+    `form` says how the text was read: `hgvs.c`, `hgvs.g`, ..., `spdi`, `vcf`, `rsid`, `vrs`. `variants` are
+    left-aligned as VCF writes them, in the order of the name; none for a name that states no change. With `ambiguous`
+    they are candidates, of which the name does not tell one; otherwise all of them together are the name.
+    `chromosomes` gives for each variant of an HGVS allele the number of its chromosome, with `phase`.
+    """
+
+    text: str
+    form: str
+    variants: tuple[VcfVariant, ...]
+    notes: tuple[Note, ...] = ()
+    ambiguous: bool = False
+    transcript: str = ""
+    phase: Phase | None = None
+    chromosomes: tuple[int, ...] = ()
+
+
+def resolve(bundle: Bundle, text: str) -> Resolved:
+    """The variant or variants that `text` names on the reference of `bundle`.
+
+    Raises `InvalidInput` (with place and code) for a name that cannot be read or is not true of this reference,
+    `ReferenceMismatch` when its stated bases are not ours, `UnknownName` and `OutsideReference`.
+    """
+    name = text.strip()
+    if not name:
+        raise InvalidInput(f"the name is empty; write {FORMS}", code="empty")
+    if name.startswith("ga4gh:"):
+        return _of_vrs(name)
+    if _RSID.match(name):
+        return _of_rsid(bundle, name)
+    record = _vcf_fields(name)
+    if record is not None:
+        return resolve_vcf(bundle, *record, text=name)
+    if name.count(":") == 3 and name.split(":", 2)[1].isdigit():
+        return resolve_spdi(bundle, parse_spdi(name), text=name)
+    if hgvs.is_lab_name(name):
+        return _of_lab_name(bundle, name)
+    if ":" not in name:
+        raise InvalidInput(f"{name[:40]!r} is no name of a variant; write {FORMS}", code="unknown_form")
+    return resolve_hgvs(bundle, hgvs.parse(name), text=name)
+
+
+def variants_of(resolved: Iterable[Resolved]) -> Variants:
+    """The columns of all variants of some names; `record` is the place of the name in the order given."""
+    rows = [
+        row._replace(record=number)
+        for number, found in enumerate(resolved)
+        for v in found.variants
+        for row in variants_of_record(v.contig, v.pos, v.ref, (v.alt,), dict(v.info))
+    ]
+    return Variants.of_rows(rows)
+
+
+# --- VCF, SPDI, rsID, VRS ---------------------------------------------------------------------------------------------
+
+_RSID: Final = re.compile(r"rs[0-9]+\Z", re.IGNORECASE)
+_ACCESSION: Final = re.compile(r"[A-Z]{2}_[0-9]+\.[0-9]+\Z")
+_ALLELE: Final = re.compile(r"[ACGTRYKMSWBDHVN]+\Z", re.IGNORECASE)
+_ARROW: Final = re.compile(r"([^:\s]+):([0-9]+)([ACGTN]+)>([ACGTN]+)\Z", re.IGNORECASE)
+_LIKE_ALLELE: Final = re.compile(r"[A-Za-z,.*<>]*\Z")
+_NO_ALLELE: Final = frozenset(("", ".", "-", "*", "<*>", "<NON_REF>"))
+
+
+def _vcf_fields(name: str) -> tuple[str, int, str, str] | None:
+    """CHROM, POS, REF and ALT if the text is written as a VCF record; REF and ALT are checked by `resolve_vcf`.
+
+    `NC_000013.11:32340300:T:C` has the same shape in SPDI, where the position is one less. Only SPDI uses accessions,
+    so an accession decides; and only SPDI has empty alleles or a number for one.
+    """
+    fields = name.split()
+    if len(fields) >= 5 and fields[1].isdigit():
+        return fields[0], _position(fields[1]), fields[3], fields[4]
+    if len(fields) == 4 and fields[1].isdigit():
+        return fields[0], _position(fields[1]), fields[2], fields[3]
+    arrow = _ARROW.match(name)
+    if arrow:
+        return arrow[1], _position(arrow[2]), arrow[3], arrow[4]
+    for mark in ":-":
+        fields = name.rsplit(mark, 3)
+        if len(fields) != 4 or not fields[1].isdigit() or (mark == ":" and _is_spdi(fields)):
+            continue
+        if all(_LIKE_ALLELE.match(field) for field in fields[2:]):
+            return fields[0], _position(fields[1]), fields[2], fields[3]
+    return None
+
+
+def _is_spdi(fields: Sequence[str]) -> bool:
+    return bool(_ACCESSION.match(fields[0])) or not fields[2] or not fields[3] or fields[2].isdigit()
+
+
+def _position(digits: str) -> int:
+    if len(digits) > hgvs.DIGITS_MAX or not digits.isascii():
+        raise InvalidInput(f"no sequence has a position of {len(digits)} digits", code="past_end")
+    return int(digits)
+
+
+def resolve_vcf(bundle: Bundle, chrom: str, pos: int, ref: str, alts: str, *, text: str = "") -> Resolved:
+    """The variants of a VCF record with one or several ALT alleles, REF compared with the reference."""
+    contig = bundle.contig_named(chrom)
+    place = f"{chrom}:{pos}"
+    ref = ref.upper()
+    if not _ALLELE.match(ref):
+        raise InvalidInput(f"REF {ref[:20]!r} holds no bases; for an insertion write the base before it", place=place)
+    if pos < 1:
+        raise InvalidInput("positions begin at 1", code="past_end", place=place)
+    ours = bases_of(bundle, contig, pos, pos + len(ref) - 1, place)
+    if ours != ref:
+        raise mismatch(bundle, contig, pos, pos + len(ref) - 1, ref, ours, place=place)
+    found: list[VcfVariant] = []
+    for alt in alts.upper().split(","):
+        if alt in _NO_ALLELE:
+            raise InvalidInput(f"ALT {alt!r} states no change; for a deletion write the base before it", place=place)
+        if not _ALLELE.match(alt):
+            raise InvalidInput(f"ALT {alt[:20]!r} holds no bases; symbolic alleles need a VCF file", place=place)
+        if alt != ref:
+            found.append(as_vcf(bundle, GenomicEdit(contig, pos, pos + len(ref) - 1, alt)))
+    return Resolved(text or f"{chrom}-{pos}-{ref}-{alts}", "vcf", tuple(found))
+
+
+def resolve_spdi(bundle: Bundle, spdi: Spdi, *, text: str = "") -> Resolved:
+    """The variant of an SPDI on a contig or a transcript, its deletion compared with the reference."""
+    notes: list[Note] = []
+    contig = bundle.contig(spdi.sequence)
+    place = str(spdi)[:60]
+    shown = text or str(spdi)
+    low, high = spdi.position + 1, spdi.position + spdi.length
+    if contig >= 0:
+        ours = bases_of(bundle, contig, low, high, place)
+        if spdi.deletion and spdi.deletion != ours:
+            raise mismatch(bundle, contig, low, high, spdi.deletion, ours, place=place)
+        if ours == spdi.insertion:
+            return Resolved(shown, "spdi", (), (no_change(),))
+        return Resolved(shown, "spdi", (as_vcf(bundle, GenomicEdit(contig, low, high, spdi.insertion)),))
+    named = find_transcripts(bundle, spdi.sequence)
+    notes.extend(named.notes)
+    inserted = hgvs.Inserted((hgvs.Bases(spdi.insertion),)) if spdi.insertion else None
+    start, end = Position(low), Position(high)
+    if not spdi.length:
+        if inserted is None:
+            return Resolved(shown, "spdi", (), (no_change(),))
+        change = Change(Interval(Position(low - 1), Position(low)), hgvs.Insertion(inserted))
+    elif inserted is None:
+        change = Change(Interval(start, end), hgvs.Deletion(spdi.deletion))
+    else:
+        change = Change(Interval(start, end), hgvs.DeletionInsertion(inserted, spdi.deletion))
+    found = Numbering(bundle, named.transcripts[0], "n", notes).variants(change)
+    return Resolved(shown, "spdi", found.variants, tuple(notes), found.ambiguous, named.transcripts[0].name)
+
+
+def _of_rsid(bundle: Bundle, name: str) -> Resolved:
+    known = Knowledge.open(bundle).variants_of_rs(name)
+    spelled = {(k.contig, k.position, k.ref, k.alt): k.source for k in known}
+    found = tuple(VcfVariant(contig, bundle.contigs[contig].name, pos, ref, alt) for contig, pos, ref, alt in spelled)
+    sources = ", ".join(sorted(set(spelled.values())))
+    notes = [Note("rsid_source", f"alleles of {name} as known to {sources}")]
+    if len(found) > 1:
+        notes.append(
+            Note("rsid_alleles", f"{name} has {len(found)} alternative alleles here; the number names no single one")
+        )
+    return Resolved(name, "rsid", found, tuple(notes), ambiguous=len(found) > 1)
+
+
+def _of_vrs(name: str) -> Resolved:
+    raise UnknownName(
+        f"{name[:60]} is a digest: it can be recognised but not read back. Give the variant as {FORMS}",
+        code="vrs_not_known",
+    )
+
+
+# --- laboratory strings and alleles -----------------------------------------------------------------------------------
+
+
+def _of_lab_name(bundle: Bundle, text: str) -> Resolved:
+    lab = hgvs.parse_lab_name(text)
+    found = resolve_hgvs(bundle, lab.dna, text=text)
+    notes = list(found.notes)
+    if lab.exon:
+        notes.append(Note("exon_not_used", f"{lab.exon} was not used: the name on DNA says where"))
+    if lab.protein is not None:
+        notes.append(
+            Note(
+                "protein_not_used",
+                f"p.{lab.protein} was not used: the change on DNA decides; compare it with the result",
+            )
+        )
+    return Resolved(
+        text,
+        found.form,
+        found.variants,
+        tuple(notes),
+        found.ambiguous,
+        found.transcript,
+        found.phase,
+        found.chromosomes,
+    )
+
+
+def resolve_hgvs(bundle: Bundle, name: HgvsVariant | HgvsAllele, *, text: str = "") -> Resolved:
+    """The variant or variants of an HGVS name that has been parsed."""
+    shown = text or str(name)
+    if isinstance(name, HgvsVariant):
+        return _of_variant(bundle, name, shown)
+    variants: list[VcfVariant] = []
+    chromosomes: list[int] = []
+    notes: dict[Note, None] = {}
+    ambiguous = False
+    transcript = ""
+    for number, group in enumerate(name.chromosomes):
+        for change in group:
+            found = _of_variant(bundle, HgvsVariant(name.accession, name.type, change, name.gene), shown)
+            variants.extend(found.variants)
+            chromosomes.extend([number] * len(found.variants))
+            notes.update(dict.fromkeys(found.notes))
+            ambiguous |= found.ambiguous
+            transcript = found.transcript
+    phase = name.phase
+    return Resolved(
+        shown, f"hgvs.{name.type}", tuple(variants), tuple(notes), ambiguous, transcript, phase, tuple(chromosomes)
+    )
+
+
+def _of_variant(bundle: Bundle, name: HgvsVariant, text: str) -> Resolved:
+    form = f"hgvs.{name.type}"
+    if isinstance(name.change.edit, hgvs.Whole) and name.change.edit.state != "=":
+        raise InvalidInput(f"{name.type}.{name.change} says nothing about which bases changed", code="no_dna_change")
+    if name.type in "gm":
+        notes: list[Note] = []
+        contig = _contig_of(bundle, name, notes)
+        found = Numbering(bundle, contig, name.type, notes).variants(name.change)
+        return Resolved(text, form, found.variants, tuple(notes), found.ambiguous)
+    accession, notes = _transcript_accession(bundle, name)
+    named = find_transcripts(bundle, accession, protein=name.type == "p")
+    notes.extend(named.notes)
+    variants: list[VcfVariant] = []
+    ambiguous = False
+    for transcript in named.transcripts:
+        _check_belonging(bundle, name, transcript, notes)
+        if name.type == "p":
+            edits = back_translate(bundle, transcript, name.change, notes)
+            found = Found(tuple(as_vcf(bundle, edit) for edit in edits), ambiguous=True)
+        else:
+            numbering = numbering_of(name.type, transcript, notes)
+            found = Numbering(bundle, transcript, numbering, notes).variants(
+                _as_dna(name.change) if name.type == "r" else name.change
+            )
+        variants.extend(v for v in found.variants if v not in variants)
+        ambiguous |= found.ambiguous or name.type == "r"
+    if len(named.transcripts) > 1:
+        notes.append(Note("several_places", f"{accession} lies at {len(named.transcripts)} places of {bundle.name}"))
+        ambiguous = True
+    return Resolved(text, form, tuple(variants), tuple(notes), ambiguous, named.transcripts[0].name)
+
+
+def _contig_of(bundle: Bundle, name: HgvsVariant, notes: list[Note]) -> int:
+    contig = bundle.contig(name.accession)
+    if contig < 0:
+        hint = ""
+        if name.accession.startswith(("NM_", "NR_", "XM_", "XR_", "ENST")):
+            hint = ". It looks like a transcript: its positions are c. or n."
+        elif name.accession.startswith(("LRG_", "NG_")):
+            hint = ". Positions on gene regions (LRG_, NG_) are not kept; give the transcript with c. or the chromosome"
+        try:
+            bundle.contig_named(name.accession)
+        except UnknownName as error:
+            raise UnknownName(f"{error}{hint}") from None
+    mitochondrial = bundle.contigs[contig].codon_table == 2 and bundle.contigs[contig].circular
+    if name.type == "m" and not mitochondrial:
+        raise InvalidInput(f"m. is for the mitochondrial genome; {name.accession} takes g.", code="wrong_type")
+    if name.type == "g" and mitochondrial:
+        notes.append(Note("type_m", f"positions on {name.accession} are written m. by HGVS"))
+    return contig
+
+
+def _transcript_accession(bundle: Bundle, name: HgvsVariant) -> tuple[str, list[Note]]:
+    """What names the transcript: the accession, or what stands in its brackets behind a genomic accession."""
+    genomic = bundle.contig(name.accession) >= 0 or name.accession.startswith(("NC_", "NG_"))
+    if genomic and name.gene:
+        return name.gene, []
+    if genomic:
+        raise InvalidInput(
+            f"{name.type}. counts along a transcript, and {name.accession} is none; "
+            f"write {name.accession}(NM_...):{name.type}. or give the position as g.",
+            code="wrong_type",
+        )
+    return name.accession, []
+
+
+def _check_belonging(bundle: Bundle, name: HgvsVariant, transcript: Transcript, notes: list[Note]) -> None:
+    contig = bundle.contig(name.accession)
+    if contig >= 0 and contig != transcript.contig:
+        where = bundle.contigs[transcript.contig].name
+        raise InvalidInput(f"{transcript.name} lies on {where}, not on {name.accession}", code="wrong_contig")
+    if contig < 0 and name.gene and name.gene != name.accession:
+        ours = bundle.text("gene_symbol", int(bundle.array("transcript_gene")[transcript.index]))
+        if ours and ours.upper() != name.gene.upper():
+            notes.append(Note("gene_differs", f"{transcript.name} is a transcript of {ours}, not of {name.gene}"))
+
+
+def _as_dna(change: Change) -> Change:
+    """An edit of RNA in the letters of DNA."""
+    edit = change.edit
+
+    def dna(bases: str) -> str:
+        return bases.upper().replace("U", "T")
+
+    def inserted(parts: hgvs.Inserted) -> hgvs.Inserted:
+        return hgvs.Inserted(
+            tuple(hgvs.Bases(dna(p.sequence), p.count) if isinstance(p, hgvs.Bases) else p for p in parts.parts)
+        )
+
+    if isinstance(edit, hgvs.Substitution):
+        edit = hgvs.Substitution(dna(edit.ref), dna(edit.alt))
+    elif isinstance(edit, hgvs.Insertion):
+        edit = hgvs.Insertion(inserted(edit.inserted))
+    elif isinstance(edit, hgvs.DeletionInsertion):
+        edit = hgvs.DeletionInsertion(inserted(edit.inserted), dna(edit.ref), edit.length)
+    elif isinstance(edit, hgvs.Deletion | hgvs.Duplication | hgvs.Inversion):
+        edit = type(edit)(dna(edit.ref), edit.length)
+    elif isinstance(edit, hgvs.Identity):
+        edit = hgvs.Identity(dna(edit.ref))
+    elif isinstance(edit, hgvs.Repeat):
+        edit = hgvs.Repeat(tuple(hgvs.RepeatUnit(dna(u.sequence), u.count, u.count_max) for u in edit.units))
+    return Change(change.interval, edit, change.predicted, change.edit_predicted)
