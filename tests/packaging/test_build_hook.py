@@ -134,6 +134,16 @@ def test_uv_builds_again_when_a_kernel_changes(hook: ModuleType):
     assert Path("pyproject.toml") in hook.cache_key_files(ROOT)
 
 
+def test_the_embedded_bundles_are_built_again_when_a_module_that_makes_them_changes(hook: ModuleType):
+    question = "import sys, genescale.genomics.embedded_build; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", question], check=True, capture_output=True, text=True)
+    used = {name for name in done.stdout.split() if name.startswith("genescale.genomics.")}
+    used -= {"genescale.genomics.kernels"}  # only its kernels matter
+
+    sources = {".".join(path.with_suffix("").parts[1:]) for path in hook.reference_sources(ROOT)}
+    assert used - sources == set()
+
+
 def test_kernels_that_call_each_other_are_compiled_all_or_none(
     hook: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -144,7 +154,7 @@ def test_kernels_that_call_each_other_are_compiled_all_or_none(
     (family,) = hook.kernel_families(tmp_path, ["src/pack/*.py"])
     assert family == [folder / "one.py", folder / "two.py"]
 
-    def build(root: Path, kernel: Path) -> Path:
+    def build(root: Path, kernel: Path, shared: Path | None) -> Path:
         if kernel.stem == "two":
             raise hook.BuildError("no machine code for two")
         (root / kernel.with_suffix(SUFFIX)).touch()

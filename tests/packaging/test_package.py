@@ -37,6 +37,7 @@ def test_one_command_on_a_clone_builds_pages_and_kernels(tree: Path):
     assert compiled == "True"
     assert Path(where).is_relative_to(tree)
     assert (tree / "src/genescale/static/index.html").exists()
+    assert (tree / "src/genescale/genomics/embedded/mitochondrion/bundle.json").exists()
 
 
 @pytest.mark.slow
@@ -54,6 +55,8 @@ def test_the_sdist_holds_the_pages_and_a_wheel_made_from_it_too(tree: Path, tmp_
         names = set(archive.namelist())
     assert "genescale/static/index.html" in names
     assert any(re.fullmatch(r"genescale/events/kernel\..*\.so", name) for name in names)
+    assert any(re.fullmatch(r"genescale/genomics/kernels/consequence\..*\.so", name) for name in names)
+    assert "genescale/genomics/embedded/clinical-panel/bundle.json" in names
     assert not wheel.name.endswith("none-any.whl")  # machine code belongs to one kind of machine
 
 
