@@ -36,6 +36,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("up", "Start", "Run the whole platform on this machine, with its portal.", "genescale.cli.platform:up"),
     Command("run", "Start", "Run one role in the foreground: gateway, keeper.", "genescale.cli.platform:run"),
     Command("reference", "Analyse", "Build, list, choose and check references.", "genescale.cli.references:app"),
+    Command("annotate", "Work", "Say what each variant does to each transcript.", "genescale.cli.annotate:annotate"),
     Command("settings", "Look", "Print every setting: value, unit, source.", "genescale.cli.platform:settings"),
     Command("events", "Operate", "Look into the event log, replay it, mend dead letters.", "genescale.cli.events:app"),
     Command("bench", "Try", "Measure how fast one area is on this machine.", "genescale.cli.trials:bench"),
@@ -88,6 +89,8 @@ def _run(words: list[str]) -> int:
         return 0
     if words[0] == "run" and len(words) == 2 and not words[1].startswith("-"):
         return _run_role(words[1])
+    if words[0] == "annotate" and (plain := _plain_annotate(words[1:])) is not None:
+        return plain
     return _dispatch(words)
 
 
@@ -96,6 +99,14 @@ def _run_role(name: str) -> int:
     from genescale import config, wiring  # noqa: PLC0415
 
     return wiring.run_role(name, config.load(os.environ))
+
+
+def _plain_annotate(words: list[str]) -> int | None:
+    """One variant is answered at once: without the command-line library. None where that is needed after all."""
+    from genescale.cli import annotate_run  # noqa: PLC0415
+
+    given = annotate_run.quick(words)
+    return None if given is None else annotate_run.run_words(given)
 
 
 def command_line() -> "App":

@@ -18,7 +18,7 @@ MAGIC: Final = b"\x1f\x8b"
 # The empty member that ends every BGZF file; a file without it was cut off.
 END_MARK: Final = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _HEAD: Final = struct.Struct("<4BI2BH2BHH")
-_BLOCK: Final = 0xFF00  # text in one member, as bgzip does it: even incompressible text then fits into 64 KiB
+BLOCK: Final = 0xFF00  # text in one member, as bgzip does it: even incompressible text then fits into 64 KiB
 _PIECE: Final = 1 << 18
 
 
@@ -104,13 +104,10 @@ class Writer:
         """Take more text."""
         self._pending += text
         self.written += len(text)
-        if len(self._pending) >= _BLOCK:
-            full = len(self._pending) // _BLOCK * _BLOCK
-            view = memoryview(self._pending)
-            members = [member(view[at : at + _BLOCK], self._level) for at in range(0, full, _BLOCK)]
-            view.release()
+        if len(self._pending) >= BLOCK:
+            full = len(self._pending) // BLOCK * BLOCK
+            self._put(members(bytes(memoryview(self._pending)[:full]), self._level))
             del self._pending[:full]
-            self._put(b"".join(members))
 
     def flush(self) -> None:
         """Close the present member, so that the next byte begins one."""
@@ -126,6 +123,12 @@ class Writer:
     def _put(self, data: bytes) -> None:
         self._write(data)
         self.compressed += len(data)
+
+
+def members(text: bytes, level: int = 6) -> bytes:
+    """As many BGZF members as `text` needs."""
+    view = memoryview(text)
+    return b"".join([member(view[at : at + BLOCK], level) for at in range(0, len(view), BLOCK)])
 
 
 def member(text: bytes | bytearray | memoryview, level: int = 6) -> bytes:

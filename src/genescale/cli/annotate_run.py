@@ -1,0 +1,627 @@
+"""What `genescale annotate` does, without the command-line library, so that one variant is answered at once.
+
+Input is read ahead by one thread and gzip output is packed by two more, while this one annotates; kernels and zlib let
+them run side by side. With `--processes N`, blocks go to N workers (`annotate_worker`) and come back in order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Literal
+
+from genescale.errors import CannotStart, GenescaleError, InvalidInput
+from genescale.genomics import bgzf
+from genescale.genomics.annotate import Annotator, Input, Options, Tally, no_contig_known, open_input
+from genescale.genomics.bundle import LIST_FILE, Bundle
+
+DONE, REJECTED, CANNOT_RUN = 0, 1, 2
+_FORMATS: Final = {
+    ".vcf": "vcf",
+    ".tsv": "tsv",
+    ".txt": "tsv",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".parquet": "parquet",
+}
+_PROGRESS_AFTER_S = 1.0
+_WHOLE: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One run of the command: where from, where to, and how."""
+
+    source: str
+    output: str = "-"
+    reference: str | None = None
+    options: Options = field(default_factory=Options)
+    to: str | None = None
+    format: str = "auto"
+    index: bool = False
+    processes: int = 1
+    buffer: int = 1 << 19
+    strict_input: bool = False
+    quiet: bool = False
+    summary: Path | None = None
+    level: int = 4
+
+
+def run(request: Request, references: Callable[[], Any]) -> int:
+    """Do it; the exit status is 0, 1 (lines rejected under --strict-input, or input cut off) or 2 (nothing done).
+
+    `references` gives the store of bundles; it is asked only when the reference is not given as a folder.
+    """
+    try:
+        return _run(request, references)
+    except GenescaleError as error:
+        print(f"genescale annotate: {error}", file=sys.stderr)
+        return REJECTED if isinstance(error, InvalidInput) and error.place.startswith("line") else CANNOT_RUN
+
+
+def _run(request: Request, references: Callable[[], Any]) -> int:
+    form, packed = output_format(request.output, request.to)
+    options = _with(request.options, to=form)
+    if request.index and not (packed and form in {"vcf", "ann"}):
+        raise InvalidInput("--index needs VCF output that ends in .gz: an index points into BGZF", code="bad_option")
+    began = time.monotonic()
+    with open_bundle(request.reference, references) as bundle, _source(request.source) as file:
+        opened = open_input(file)
+        _refuse_foreign(opened, bundle)
+        strip = _may_be_annotated(opened)
+        with _annotating(bundle, options, strip, request.processes) as annotated, _sink(request, packed) as sink:
+            blocks = opened.blocks(request.buffer)
+            first = next(blocks, b"")
+            sink.write(annotated.head(opened, first))
+            with _progress(request, file) as seen:
+                total = Tally()
+                for piece, tally in annotated.pieces(_numbered(first, _ahead(blocks), opened.first_line)):
+                    sink.write(piece)
+                    if tally is not None:
+                        total.add(tally)
+                        seen(total.records)
+            if total.records and not total.known:
+                raise no_contig_known(bundle, total.unknown_contigs)
+    if request.index:
+        from genescale.genomics.tabix import write_index  # noqa: PLC0415 - only who asks pays
+
+        write_index(Path(request.output))
+    return _finish(request, total, opened.damage, time.monotonic() - began)
+
+
+def output_format(output: str, to: str | None) -> tuple[str, bool]:
+    """The format of the output and whether it is compressed, from the name of the file unless `to` says."""
+    name = output.lower()
+    packed = name.endswith((".gz", ".bgz"))
+    if packed:
+        name = name.rpartition(".")[0]
+    if to is not None:
+        return to, packed
+    if output == "-":
+        return "vcf", False
+    suffix = Path(name).suffix
+    if suffix not in _FORMATS:
+        wanted = ", ".join(_FORMATS)
+        hint = "pipe VCF to `bcftools view -Ob`" if suffix == ".bcf" else "say it with --to"
+        raise InvalidInput(f"{output}: cannot tell the format from the name ({wanted}); {hint}", code="bad_option")
+    return _FORMATS[suffix], packed
+
+
+def open_bundle(reference: str | None, references: Callable[[], Any]) -> Bundle:
+    """The reference of this name, the one in use without a name, or the bundle in this folder."""
+    if reference is not None and (Path(reference) / LIST_FILE).is_file():
+        return Bundle.open(reference)
+    return references().open(reference)
+
+
+def _with(options: Options, **changed: Any) -> Options:
+    from dataclasses import replace  # noqa: PLC0415
+
+    return replace(options, **changed)
+
+
+@contextlib.contextmanager
+def _source(name: str) -> Generator[BinaryIO]:
+    if name == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        file = Path(name).open("rb")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise CannotStart(f"cannot read {name}: {error.strerror}") from error
+    with file:
+        yield file
+
+
+def _refuse_foreign(opened: Input, bundle: Bundle) -> None:
+    """A header that names contigs, none of which is ours, will bring no line of ours either."""
+    contigs = opened.header.contigs
+    if contigs and all(bundle.contig(name) < 0 for name in contigs):
+        raise no_contig_known(bundle, contigs)
+
+
+def _may_be_annotated(opened: Input) -> bool:
+    return not opened.header.columns or any(
+        opened.header.declares(info) for info in ("CSQ", "ANN", "GENESCALE_SKIPPED")
+    )
+
+
+def _numbered(first: bytes, rest: Iterable[bytes], line: int) -> Iterator[tuple[bytes, int]]:
+    """Blocks with the number of their first line."""
+    if first:
+        yield first, line
+        line += first.count(b"\n")
+    for block in rest:
+        yield block, line
+        line += block.count(b"\n")
+
+
+def _ahead(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same blocks, read by a thread that is at most four ahead. It starts with the first call: few need it."""
+    waiting: queue.Queue[bytes | None] = queue.Queue(4)
+    failed: list[BaseException] = []
+    stopped = threading.Event()
+
+    def put(block: bytes | None) -> bool:
+        while not stopped.is_set():
+            try:
+                waiting.put(block, timeout=0.2)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def read() -> None:
+        try:
+            for block in blocks:
+                if not put(block):
+                    return
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the blocks are used
+            failed.append(error)
+        put(None)
+
+    thread = threading.Thread(target=read, name="read ahead", daemon=True)
+    thread.start()
+    try:
+        while (block := waiting.get()) is not None:
+            yield block
+    finally:
+        stopped.set()
+        thread.join()
+    if failed:
+        raise failed[0]
+
+
+# ----------------------------------------------------------------------------------------------------- annotating
+
+
+class _Here:
+    """Annotates in this process."""
+
+    def __init__(self, annotator: Annotator) -> None:
+        self._annotator = annotator
+
+    def head(self, opened: Input, first: bytes) -> bytes:
+        return self._annotator.header(opened.header, first.partition(b"\n")[0])
+
+    def pieces(self, blocks: Iterable[tuple[bytes, int]]) -> Iterator[tuple[bytes | memoryview, Tally | None]]:
+        for block, line in blocks:
+            for piece in self._annotator.block(block, line):
+                yield piece, None
+            yield b"", self._annotator.tally()
+
+
+class _Elsewhere(_Here):
+    """Annotates in worker processes; the pieces come in the order of the input, so the bytes are the same."""
+
+    def __init__(self, annotator: Annotator, workers: list[Any]) -> None:
+        super().__init__(annotator)
+        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for worker in workers:
+            self._idle.put(worker)
+        self._count = len(workers)
+
+    def pieces(self, blocks: Iterable[tuple[bytes, int]]) -> Iterator[tuple[bytes | memoryview, Tally | None]]:
+        def ask(block: bytes, line: int) -> tuple[bytes, Tally]:
+            worker = self._idle.get()
+            try:
+                return worker.ask(block, line)
+            finally:
+                self._idle.put(worker)
+
+        with ThreadPoolExecutor(self._count) as pool:
+            pending: deque[Future[tuple[bytes, Tally]]] = deque()
+            try:
+                for block, line in blocks:
+                    pending.append(pool.submit(ask, block, line))
+                    if len(pending) >= 2 * self._count:
+                        yield pending.popleft().result()
+                while pending:
+                    yield pending.popleft().result()
+            finally:
+                for future in pending:
+                    future.cancel()
+
+
+@contextlib.contextmanager
+def _annotating(bundle: Bundle, options: Options, strip: bool, processes: int) -> Generator[_Here]:
+    annotator = Annotator(bundle, options, strip=strip)
+    if processes <= 1:
+        yield _Here(annotator)
+        return
+    from genescale.cli.annotate_worker import Worker  # noqa: PLC0415
+
+    workers = [Worker(bundle.path, options, strip) for _ in range(processes)]
+    try:
+        yield _Elsewhere(annotator, workers)
+    finally:
+        for worker in workers:
+            worker.close()
+
+
+# ----------------------------------------------------------------------------------------------------- output
+
+
+@contextlib.contextmanager
+def _sink(request: Request, packed: bool) -> Generator[Any]:
+    """Where the text goes. A file appears under its name only when it is whole."""
+    if request.output == "-":
+        sys.stdout.flush()
+        with _packing(_Descriptor(sys.stdout.fileno()), packed, request.level) as sink:
+            yield sink
+        return
+    target = Path(request.output)
+    arriving = target.with_name(f".{target.name}.arriving-{os.getpid()}")
+    try:
+        descriptor = os.open(arriving, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise CannotStart(f"cannot write {target}: {error.strerror}") from error
+    try:
+        try:
+            with _packing(_Descriptor(descriptor), packed, request.level) as sink:
+                yield sink
+        except OSError as error:
+            raise CannotStart(f"cannot write {target}: {error.strerror}") from error
+        finally:
+            os.close(descriptor)
+        arriving.replace(target)
+    except BaseException:
+        arriving.unlink(missing_ok=True)
+        raise
+
+
+class _Descriptor:
+    """Writes to a file descriptor, whole."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, text: bytes | memoryview) -> None:
+        view = memoryview(text)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+
+@contextlib.contextmanager
+def _packing(plain: _Descriptor, packed: bool, level: int) -> Generator[Any]:
+    if not packed:
+        yield plain
+        return
+    with ThreadPoolExecutor(2) as pool:
+        sink = _Packed(plain, level, pool)
+        yield sink
+        sink.close()
+
+
+class _Packed:
+    """BGZF whose members are packed by other threads, in order."""
+
+    _MEMBERS: Final = 16
+
+    def __init__(self, plain: _Descriptor, level: int, pool: ThreadPoolExecutor) -> None:
+        self._plain, self._level, self._pool = plain, level, pool
+        self._text = bytearray()
+        self._pending: deque[Future[bytes]] = deque()
+
+    def write(self, text: bytes | memoryview) -> None:
+        self._text += text
+        size = bgzf.BLOCK * self._MEMBERS
+        while len(self._text) >= size:
+            self._submit(bytes(memoryview(self._text)[:size]))
+            del self._text[:size]
+
+    def close(self) -> None:
+        self._submit(bytes(self._text))
+        while self._pending:
+            self._plain.write(self._pending.popleft().result())
+        self._plain.write(bgzf.END_MARK)
+
+    def _submit(self, text: bytes) -> None:
+        self._pending.append(self._pool.submit(bgzf.members, text, self._level))
+        while len(self._pending) > 4:
+            self._plain.write(self._pending.popleft().result())
+
+
+# ----------------------------------------------------------------------------------------------------- telling
+
+
+@contextlib.contextmanager
+def _progress(request: Request, file: BinaryIO) -> Generator[Callable[[int], None]]:
+    """A bar on a terminal, once the run has taken a second. The share is that of the input's bytes."""
+    if request.quiet or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    bar = _Bar(file)
+    try:
+        yield bar.seen
+    finally:
+        bar.close()
+
+
+class _Bar:
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._began = time.monotonic()
+        self._shown = 0.0
+        self._rich: Any = None
+        try:
+            self._size = os.fstat(file.fileno()).st_size or None
+        except OSError:
+            self._size = None
+
+    def seen(self, records: int) -> None:
+        now = time.monotonic()
+        if now - self._began < _PROGRESS_AFTER_S or now - self._shown < 0.1:
+            return
+        self._shown = now
+        if self._rich is None:
+            self._open()
+        rate = records / (now - self._began)
+        self._rich.update(self._task, completed=self._place(), rate=f"{records:,} records, {rate:,.0f}/s")
+
+    def close(self) -> None:
+        if self._rich is not None:
+            self._rich.stop()
+
+    def _place(self) -> int:
+        try:
+            return os.lseek(self._file.fileno(), 0, os.SEEK_CUR)
+        except OSError:
+            return 0
+
+    def _open(self) -> None:
+        from rich.console import Console  # noqa: PLC0415 - a short run never pays for it
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+        self._rich = Progress(
+            TextColumn("{task.percentage:>3.0f} %"),
+            BarColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._rich.add_task("", total=self._size, rate="")
+        self._rich.start()
+
+
+def _finish(request: Request, total: Tally, damage: InvalidInput | None, seconds: float) -> int:
+    if request.summary:
+        facts = {
+            "records": total.records,
+            "alleles": total.alleles,
+            "rows": total.rows,
+            "lines": total.lines,
+            "not_annotated": dict(total.reasons),
+            "terms": total.term_counts(),
+            "problems": [{"line": line, "message": text} for line, text in total.problems],
+            "unknown_contigs": total.unknown_contigs,
+            "complete": damage is None,
+        }
+        request.summary.write_text(json.dumps(facts, indent=2) + "\n")
+    if not request.quiet:
+        print("\n".join(summary_lines(total, seconds)), file=sys.stderr)
+    if damage is not None:
+        print(f"genescale annotate: {request.source}: {damage}", file=sys.stderr)
+        return REJECTED
+    return REJECTED if request.strict_input and total.faulty else DONE
+
+
+def summary_lines(total: Tally, seconds: float) -> list[str]:
+    """What a person wants to know at the end."""
+    rate = f", {total.records / seconds:,.0f} records/s" if seconds >= 1 else ""
+    lines = [
+        f"{total.records:,} records, {total.alleles:,} alleles, {total.rows:,} rows in {_duration(seconds)}{rate}",
+    ]
+    terms = total.term_counts()
+    if terms:
+        shown = [f"{name} {count:,}" for name, count in list(terms.items())[:8]]
+        more = f", and {len(terms) - 8} other terms" if len(terms) > 8 else ""
+        lines.append(f"terms: {', '.join(shown)}{more}")
+    if total.reasons:
+        lines.append("not annotated: " + ", ".join(f"{name} {count:,}" for name, count in total.reasons.most_common()))
+    if total.unknown_contigs:
+        names = ", ".join(total.unknown_contigs[:8])
+        lines.append(
+            f"contigs that the reference does not have: {names}{', ...' if len(total.unknown_contigs) > 8 else ''}"
+        )
+    lines += [f"line {line}: {text}" for line, text in total.problems]
+    if total.faulty > len(total.problems):
+        lines.append(f"and {total.faulty - len(total.problems):,} faulty lines more")
+    return lines
+
+
+def _duration(seconds: float) -> str:
+    if seconds < _WHOLE:
+        return f"{seconds:.2f} s"
+    return f"{int(seconds) // _WHOLE}:{int(seconds) % _WHOLE:02} min"
+
+
+# ----------------------------------------------------------------------------------------------------- the fast lane
+
+Reading = Literal["text", "flag", "whole", "list", "path"]
+# Every option of the command: what a person types, the parameter, and how it is read. A test holds this against the
+# signature of `cli.annotate.annotate`, which makes the help.
+WORDS: Final[dict[str, tuple[str, Reading]]] = {
+    "--output": ("output", "text"),
+    "-o": ("output", "text"),
+    "--reference": ("reference", "text"),
+    "--to": ("to", "text"),
+    "--ann": ("ann", "flag"),
+    "--format": ("format", "text"),
+    "--fields": ("fields", "text"),
+    "--vep-strict": ("vep_strict", "flag"),
+    "--hgvs": ("hgvs", "flag"),
+    "--pick": ("pick", "flag"),
+    "--pick-allele": ("pick_allele", "flag"),
+    "--pick-allele-gene": ("pick_allele_gene", "flag"),
+    "--per-gene": ("per_gene", "flag"),
+    "--flag-pick": ("flag_pick", "flag"),
+    "--filter": ("filter", "text"),
+    "--shift-3prime": ("shift_3prime", "flag"),
+    "--on-error": ("on_error", "text"),
+    "--strict-input": ("strict_input", "flag"),
+    "--index": ("index", "flag"),
+    "--processes": ("processes", "whole"),
+    "--buffer": ("buffer", "whole"),
+    "--level": ("level", "whole"),
+    "--quiet": ("quiet", "flag"),
+    "-q": ("quiet", "flag"),
+    "--summary": ("summary", "path"),
+    "--data": ("data", "path"),
+}
+_NEGATIVE: Final = {"--no-hgvs": "hgvs"}
+
+
+def quick(words: list[str]) -> dict[str, Any] | None:
+    """The parameters of a plain command line; None for anything unusual, which the command-line library then explains."""
+    given: dict[str, Any] = {}
+    rest = deque(words)
+    while rest:
+        word = rest.popleft()
+        if word in _NEGATIVE:
+            given[_NEGATIVE[word]] = False
+            continue
+        if not word.startswith("-") or word == "-":
+            if "source" in given:
+                return None
+            given["source"] = word
+            continue
+        name, equals, value = word.partition("=")
+        if name not in WORDS:
+            return None
+        parameter, reading = WORDS[name]
+        if reading == "flag":
+            if equals:
+                return None
+            given[parameter] = True
+            continue
+        if not equals:
+            if not rest or (rest[0].startswith("-") and rest[0] != "-"):
+                return None
+            value = rest.popleft()
+        if reading == "whole" and not value.isdecimal():
+            return None
+        given[parameter] = int(value) if reading == "whole" else Path(value) if reading == "path" else value
+    return given if "source" in given else None
+
+
+def request_of(
+    source: str,
+    *,
+    output: str = "-",
+    reference: str | None = None,
+    to: str | None = None,
+    ann: bool = False,
+    format: str = "auto",  # noqa: A002 - the word that a person types
+    fields: str = "",
+    vep_strict: bool = False,
+    hgvs: bool = True,
+    pick: bool = False,
+    pick_allele: bool = False,
+    pick_allele_gene: bool = False,
+    per_gene: bool = False,
+    flag_pick: bool = False,
+    filter: str = "",  # noqa: A002
+    shift_3prime: bool = False,
+    on_error: str = "keep",
+    strict_input: bool = False,
+    index: bool = False,
+    processes: int = 1,
+    buffer: int = 512,
+    level: int = 4,
+    quiet: bool = False,
+    summary: Path | None = None,
+) -> Request:
+    """A request from what a person typed. Raises `InvalidInput` for what does not go together."""
+    ways = {"variant": pick, "allele": pick_allele, "allele_gene": pick_allele_gene, "gene": per_gene}
+    chosen = [way for way, wanted in ways.items() if wanted]
+    if len(chosen) > 1:
+        raise InvalidInput("choose one of --pick, --pick-allele, --pick-allele-gene, --per-gene", code="bad_option")
+    if flag_pick and not chosen:
+        chosen = ["variant"]
+    if on_error not in {"keep", "drop", "stop"}:
+        raise InvalidInput(f"--on-error is keep, drop or stop, not {on_error!r}", code="bad_option")
+    if not 1 <= processes <= 256:
+        raise InvalidInput(f"--processes must lie between 1 and 256, not {processes}", code="bad_option")
+    if not 1 <= buffer <= 1 << 20:
+        raise InvalidInput(f"--buffer must lie between 1 and 1,048,576 KiB, not {buffer}", code="bad_option")
+    if not 0 <= level <= 9:
+        raise InvalidInput(f"--level must lie between 0 and 9, not {level}", code="bad_option")
+    if ann and to not in {None, "ann"}:
+        raise InvalidInput(f"--ann writes VCF; it does not go with --to {to}", code="bad_option")
+    options = Options(
+        fields=tuple(name for name in fields.split(",") if name.strip()),
+        strict=vep_strict,
+        hgvs=hgvs,
+        pick=chosen[0] if chosen else "",
+        flag_pick=flag_pick,
+        where=filter,
+        on_error=on_error,  # pyright: ignore[reportArgumentType] - compared above
+        shift_3prime=shift_3prime,
+    )
+    return Request(
+        source,
+        output,
+        reference,
+        options,
+        to="ann" if ann else to,
+        format=format,
+        index=index,
+        processes=processes,
+        buffer=buffer << 10,
+        strict_input=strict_input,
+        quiet=quiet,
+        summary=summary,
+        level=level,
+    )
+
+
+def run_words(given: dict[str, Any]) -> int:
+    """Run what `quick` or the command-line library understood."""
+    data = given.pop("data", None)
+    try:
+        request = request_of(**given)
+    except InvalidInput as error:
+        print(f"genescale annotate: {error}", file=sys.stderr)
+        return CANNOT_RUN
+    return run(request, lambda: _references(data))
+
+
+def _references(data: Path | None) -> Any:
+    from genescale import config  # noqa: PLC0415 - a reference given as a folder needs neither
+    from genescale.genomics.references import References  # noqa: PLC0415
+
+    loaded = config.load(os.environ, None, {"data.directory": data})
+    return References(loaded.settings.data.directory / "references")
