@@ -11,6 +11,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -43,6 +44,7 @@ from genescale.genomics.gff import Annotation, ContigNote, Dropped, read_annotat
 Array = npt.NDArray[Any]
 Progress = Callable[[str, int], None]
 _CHUNK_BASES: Final = 1 << 20
+_COPIED: Final = 1 << 22
 
 
 @dataclass(slots=True)
@@ -156,9 +158,7 @@ def _build(folder: Path, name: str, fasta: Path, genes: Path, choices: Choices, 
     table = np.array([c.codon_table for c in contigs], np.uint8)
     models.arrays["transcript_table"] = table[models.arrays["transcript_contig"]]
     progress("splicing transcripts", 0)
-    sequence = np.load(folder / "sequence.npy", mmap_mode="r")
-    inner, odd = _write_transcripts(writer, models, segments, sequence)
-    del sequence
+    inner, odd = _write_transcripts(writer, models, segments)
     progress("writing", 0)
     _write_index(writer, models, len(contigs))
     for key, value in models.arrays.items():
@@ -305,10 +305,14 @@ class Writer:
 
     def adopt(self, name: str, raw: Path, dtype: str) -> None:
         """Make an array of a file of raw elements."""
-        source = np.memmap(raw, np.dtype(dtype), "r")
-        step = 1 << 24
-        pieces = (source[i : i + step] for i in range(0, source.size, step))
-        self.stream(name, dtype, pieces, int(source.size))
+        kind = np.dtype(dtype)
+
+        def pieces() -> Iterator[Array]:
+            with raw.open("rb") as source:  # not mapped: what a process has mapped counts as its memory
+                while octets := source.read(_COPIED * kind.itemsize):
+                    yield np.frombuffer(octets, kind)
+
+        self.stream(name, dtype, pieces(), raw.stat().st_size // kind.itemsize)
 
 
 def npy_header(dtype: str, length: int) -> bytes:
@@ -401,8 +405,13 @@ def _places(contigs: list[b.Contig], index: Mapping[str, int], segments: list[Se
     named = [{c.name, *c.aliases} for c in contigs]
     mitochondrial = np.array([any(is_mitochondrial(n) for n in names) for names in named], bool)
 
+    of = np.array([s.contig for s in segments], np.int64)
+    key = of << 40 | np.array([s.start for s in segments], np.int64)
+    reach = np.array([s.end for s in segments], np.int64)
+
     def covers(contig: Array, start: Array, end: Array) -> Array:
-        return _base_of(segments, contig, start.astype(np.int64) - 1, end.astype(np.int64)) >= 0
+        at = np.searchsorted(key, contig.astype(np.int64) << 40 | start.astype(np.int64) - 1, "right") - 1
+        return (at >= 0) & (of[at] == contig) & (end <= reach[at])
 
     return Places(lambda name: index.get(name, -1), covers, mitochondrial, regions)
 
@@ -426,10 +435,8 @@ _MRNA_CODE: Final = np.array([4 if i not in (1, 2, 4, 8) else (1, 2, 4, 8).index
 _COMPLEMENT: Final = np.array([3, 2, 1, 0, 4], np.uint8)
 
 
-def _write_transcripts(
-    writer: Writer, models: GeneModels, segments: list[Segment], sequence: Array
-) -> tuple[list[str], list[str]]:
-    """mRNA and protein of every transcript, in chunks of a few megabases."""
+def _write_transcripts(writer: Writer, models: GeneModels, segments: list[Segment]) -> tuple[list[str], list[str]]:
+    """mRNA and protein of every transcript, contig by contig, in chunks of a megabase."""
     m = models.arrays
     offset = np.zeros(m["transcript_start"].size + 1, np.int64)
     np.cumsum(m["transcript_cdna_length"], out=offset[1:])
@@ -440,13 +447,15 @@ def _write_transcripts(
     partial = np.zeros(offset.size - 1, np.uint32)
 
     def pieces() -> Iterator[Array]:
-        for a, z in _chunks(offset):
-            mrna = _spliced(m, segments, sequence, a, z)
-            protein, size, stops = _translated(m, mrna, offset[a:z] - offset[a], a, z, partial)
-            proteins.append(protein)
-            sizes.append(size)
-            inner.extend((stops + a).tolist())
-            yield mrna
+        for contig, first, last in _runs(m["transcript_contig"]):
+            known = _Known.of(writer.folder, [segment for segment in segments if segment.contig == contig])
+            for a, z in _chunks(offset, first, last):
+                mrna = _spliced(m, known, a, z)
+                protein, size, stops = _translated(m, mrna, offset[a:z] - offset[a], a, z, partial)
+                proteins.append(protein)
+                sizes.append(size)
+                inner.extend((stops + a).tolist())
+                yield mrna
 
     writer.stream("mrna", "|u1", pieces(), int(offset[-1]))
     m["transcript_flags"] |= partial
@@ -462,49 +471,62 @@ def _write_transcripts(
     return [names[i] for i in inner if not m["transcript_flags"][i] & b.SELENO], [names[i] for i in odd]
 
 
-def _chunks(offset: Array) -> Iterator[tuple[int, int]]:
-    a, count = 0, offset.size - 1
-    while a < count:
+def _runs(contig: Array) -> Iterator[tuple[int, int, int]]:
+    """Each contig that has transcripts, with the first of them and one past the last."""
+    edges = [0, *(np.flatnonzero(np.diff(contig)) + 1).tolist(), contig.size]
+    for first, last in pairwise(edges):
+        if first < last:
+            yield int(contig[first]), first, last
+
+
+def _chunks(offset: Array, first: int, last: int) -> Iterator[tuple[int, int]]:
+    a = first
+    while a < last:
         z = int(np.searchsorted(offset, int(offset[a]) + _CHUNK_BASES, "right")) - 1
-        z = min(max(z, a + 1), count)
+        z = min(max(z, a + 1), last)
         yield a, z
         a = z
 
 
-def _spliced(m: Mapping[str, Array], segments: list[Segment], sequence: Array, a: int, z: int) -> Array:
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The known bases of one contig, packed, and where each of its segments begins in them."""
+
+    packed: Array
+    start: Array
+    shift: Array
+
+    @classmethod
+    def of(cls, folder: Path, segments: list[Segment]) -> "_Known":
+        first = segments[0].base // 2
+        last = segments[-1].base + segments[-1].end - segments[-1].start
+        header = len(npy_header("|u1", 0))
+        packed = np.fromfile(folder / "sequence.npy", np.uint8, (last + 1) // 2 - first, offset=header + first)
+        start = np.array([s.start for s in segments], np.int64)
+        return cls(packed, start, np.array([s.base - s.start - 2 * first for s in segments], np.int64))
+
+    def index(self, position: Array) -> Array:
+        """Where in `packed` these 0-based positions are. All of them are known."""
+        return position + self.shift[np.searchsorted(self.start, position, "right") - 1]
+
+
+def _spliced(m: Mapping[str, Array], known: _Known, a: int, z: int) -> Array:
     """The mRNA of transcripts a to z, one code a base, in transcript direction."""
     x, y = int(m["transcript_exon"][a]), int(m["transcript_exon"][z])
-    counts = np.diff(m["transcript_exon"][a : z + 1])
-    of = np.repeat(np.arange(a, z), counts)
-    start, size = (
-        m["exon_start"][x:y].astype(np.int64),
-        (m["exon_end"][x:y] - m["exon_start"][x:y] + 1).astype(np.int64),
-    )
-    base = _base_of(segments, m["transcript_contig"][of], start - 1, start - 1 + size)
-    minus = m["transcript_strand"][of] < 0
+    of = np.repeat(np.arange(z - a), np.diff(m["transcript_exon"][a : z + 1]))
     total = m["transcript_cdna_length"][a:z].astype(np.int64)
-    origin = (np.cumsum(total) - total)[of - a]
-    put = origin + m["exon_cdna"][x:y] - 1
+    put = (np.cumsum(total) - total)[of] + m["exon_cdna"][x:y]
     order = np.argsort(put, kind="stable")
-    base, size, minus = base[order], size[order], minus[order]
+    start = m["exon_start"][x:y].astype(np.int64)[order] - 1
+    size = m["exon_end"][x:y].astype(np.int64)[order] - start
+    minus = m["transcript_strand"][a:z][of[order]] < 0
+    base = known.index(start)
     step = np.arange(int(size.sum())) - np.repeat(np.cumsum(size) - size, size)
     flip = np.repeat(minus, size)
     at = np.repeat(np.where(minus, base + size - 1, base), size) + np.where(flip, -step, step)
-    codes = _MRNA_CODE[(sequence[at >> 1] >> ((at & 1) << 2).astype(np.uint8)) & 15]
+    codes = _MRNA_CODE[(known.packed[at >> 1] >> ((at & 1) << 2).astype(np.uint8)) & 15]
     codes[flip] = _COMPLEMENT[codes[flip]]
-    codes[np.repeat(base < 0, size)] = 4
     return codes
-
-
-def _base_of(segments: list[Segment], contig: Array, start: Array, end: Array) -> Array:
-    """Where in the packed sequence the 0-based stretches begin; -1 where some of their bases are not known."""
-    contigs = np.array([s.contig for s in segments], np.int64)
-    key = contigs << 40 | np.array([s.start for s in segments], np.int64)
-    reach = np.array([s.end for s in segments], np.int64)
-    shift = np.array([s.base - s.start for s in segments], np.int64)
-    at = np.searchsorted(key, contig.astype(np.int64) << 40 | start, "right") - 1
-    known = (at >= 0) & (contigs[at] == contig) & (end <= reach[at])
-    return np.where(known, start + shift[at], -1)
 
 
 def _translated(
