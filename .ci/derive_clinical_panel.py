@@ -90,10 +90,9 @@ def derive(shared: Path) -> tuple[dict[str, Any], dict[str, compact.Column]]:
         "region_end": np.array([region.end for region in new], np.uint32),
     }
     columns |= sequence(new, counts)
-    annotation = gzip.decompress((shared / GENES.format("GRCh38")).read_bytes()).decode().splitlines()
-    counts["transcripts"] = sum("transcript_id=" in line for line in annotation)
-    columns["annotation"] = annotation
-    columns |= assertions(shared / CLINVAR, old, new, counts)
+    rows = list(clinvar(shared / CLINVAR))
+    columns["annotation"] = list(annotation(shared / GENES.format("GRCh38"), proteins(rows), counts))
+    columns |= assertions(rows, old, new, counts)
     files = [REGIONS.format("GRCh38"), GENES.format("GRCh38"), REGIONS.format("GRCh37"), CLINVAR]
     about = {
         "what": "562 human clinical genes on GRCh38 with ClinVar assertions of 2016-06-05, for research use",
@@ -163,14 +162,38 @@ def sequence(new: Sequence[Region], counts: Counter[str]) -> dict[str, compact.C
     }
 
 
+def proteins(rows: Sequence[dict[str, str]]) -> dict[str, str]:
+    """The protein accession of each transcript that ClinVar names together with exactly one; LRG files have none."""
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        transcript, protein = (row[name].partition(":")[0] for name in ("hgvs_c", "hgvs_p"))
+        if protein.startswith("NP_"):
+            found.setdefault(transcript, set()).add(protein)
+    return {transcript: names.pop() for transcript, names in found.items() if len(names) == 1}
+
+
+def annotation(path: Path, protein: dict[str, str], counts: Counter[str]) -> Iterator[str]:
+    """The lines of the annotation, with protein accessions on those of the CDS."""
+    named: set[str] = set()
+    for line in gzip.decompress(path.read_bytes()).decode().splitlines():
+        transcript = line.partition("ID=CDS:")[2].partition(";")[0]
+        counts["transcripts"] += "transcript_id=" in line
+        if transcript in protein:
+            named.add(transcript)
+            yield f"{line};protein_id={protein[transcript]}"
+        else:
+            yield line
+    counts["transcripts_with_a_protein_accession"] = len(named)
+
+
 def assertions(
-    path: Path, old: Sequence[Region], new: Sequence[Region], counts: Counter[str]
+    rows: Sequence[dict[str, str]], old: Sequence[Region], new: Sequence[Region], counts: Counter[str]
 ) -> dict[str, compact.Column]:
     """The ClinVar rows that lie in the panel, on GRCh38, in the order of the genome."""
     carry = Carrier(old, new)
     found: list[tuple[int, int, str, str, dict[str, str]]] = []
     contigs = list(dict.fromkeys(region.contig for region in new))
-    for row in clinvar(path):
+    for row in rows:
         counts["clinvar_rows"] += 1
         place, reason = carry(row["chrom"], int(row["pos"]), row["ref"], row["alt"])
         counts[f"clinvar_{reason}"] += 1
@@ -178,17 +201,17 @@ def assertions(
             found.append((contigs.index(row["chrom"]), *place, row))
     found.sort(key=lambda entry: (*entry[:4], int(entry[4]["measureset_id"])))
     counts["clinvar_variants"] = len({entry[:4] for entry in found})
-    rows = [entry[4] for entry in found]
+    kept = [entry[4] for entry in found]
     return {
         "clinvar_contig": [contigs[entry[0]] for entry in found],
         "clinvar_position": np.diff(np.array([entry[1] for entry in found], np.int64), prepend=0).astype(np.int32),
         "clinvar_ref": [entry[2] for entry in found],
         "clinvar_alt": [entry[3] for entry in found],
-        "clinvar_id": np.array([int(row["measureset_id"]) for row in rows], np.uint32),
-        **coded("clinvar_significance", [row["clinical_significance"] for row in rows]),
-        **coded("clinvar_review", [row["review_status"] for row in rows]),
-        **coded("clinvar_conditions", [";".join(dict.fromkeys(row["all_traits"].split(";"))) for row in rows]),
-        **coded("clinvar_gene", [row["symbol"] for row in rows]),
+        "clinvar_id": np.array([int(row["measureset_id"]) for row in kept], np.uint32),
+        **coded("clinvar_significance", [row["clinical_significance"] for row in kept]),
+        **coded("clinvar_review", [row["review_status"] for row in kept]),
+        **coded("clinvar_conditions", [";".join(dict.fromkeys(row["all_traits"].split(";"))) for row in kept]),
+        **coded("clinvar_gene", [row["symbol"] for row in kept]),
     }
 
 
