@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
 
@@ -72,7 +72,7 @@ def run(request: Request, references: Callable[[], Any]) -> int:
 
 def _run(request: Request, references: Callable[[], Any]) -> int:
     form, packed = output_format(request.output, request.to)
-    options = _with(request.options, to=form)
+    options = replace(request.options, to=form)
     if request.index and not (packed and form in {"vcf", "ann"}):
         raise InvalidInput("--index needs VCF output that ends in .gz: an index points into BGZF", code="bad_option")
     began = time.monotonic()
@@ -123,12 +123,6 @@ def open_bundle(reference: str | None, references: Callable[[], Any]) -> Bundle:
     if reference is not None and (Path(reference) / LIST_FILE).is_file():
         return Bundle.open(reference)
     return references().open(reference)
-
-
-def _with(options: Options, **changed: Any) -> Options:
-    from dataclasses import replace  # noqa: PLC0415
-
-    return replace(options, **changed)
 
 
 @contextlib.contextmanager
@@ -385,10 +379,9 @@ class _Bar:
         if now - self._began < _PROGRESS_AFTER_S or now - self._shown < 0.1:
             return
         self._shown = now
-        if self._rich is None:
-            self._open()
+        bar = self._rich = self._rich or self._opened()
         rate = records / (now - self._began)
-        self._rich.update(self._task, completed=self._place(), rate=f"{records:,} records, {rate:,.0f}/s")
+        bar.update(self._task, completed=self._place(), rate=f"{records:,} records, {rate:,.0f}/s")
 
     def close(self) -> None:
         if self._rich is not None:
@@ -400,11 +393,11 @@ class _Bar:
         except OSError:
             return 0
 
-    def _open(self) -> None:
+    def _opened(self) -> Any:
         from rich.console import Console  # noqa: PLC0415 - a short run never pays for it
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
-        self._rich = Progress(
+        bar: Any = Progress(
             TextColumn("{task.percentage:>3.0f} %"),
             BarColumn(),
             TextColumn("{task.fields[rate]}"),
@@ -412,8 +405,9 @@ class _Bar:
             console=Console(stderr=True),
             transient=True,
         )
-        self._task = self._rich.add_task("", total=self._size, rate="")
-        self._rich.start()
+        self._task = bar.add_task("", total=self._size, rate="")
+        bar.start()
+        return bar
 
 
 def _finish(request: Request, total: Tally, damage: InvalidInput | None, seconds: float) -> int:
@@ -505,7 +499,7 @@ _NEGATIVE: Final = {"--no-hgvs": "hgvs"}
 
 
 def quick(words: list[str]) -> dict[str, Any] | None:
-    """The parameters of a plain command line; None for anything unusual, which the command-line library then explains."""
+    """The parameters of a plain command line; None for anything unusual: the command-line library then explains it."""
     given: dict[str, Any] = {}
     rest = deque(words)
     while rest:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
 
@@ -110,18 +110,16 @@ class Tally:
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Tally:
         """What `as_dict` wrote."""
-        return cls(
-            **plain
-            | {
-                "reasons": Counter(plain["reasons"]),
-                "terms": Counter({int(mask): count for mask, count in plain["terms"].items()}),
-                "problems": [(int(line), str(text)) for line, text in plain["problems"]],
-            }
-        )
+        whole: dict[str, Any] = plain | {
+            "reasons": Counter(plain["reasons"]),
+            "terms": Counter({int(mask): count for mask, count in plain["terms"].items()}),
+            "problems": [(int(line), str(text)) for line, text in plain["problems"]],
+        }
+        return cls(**whole)
 
 
 class Annotator:
-    """Annotates blocks of VCF lines with one bundle. Keep one for many inputs: it stays warm. Not for two threads at once."""
+    """Annotates blocks of VCF lines with one bundle. Keep one for many inputs: it stays warm. One for each thread."""
 
     def __init__(self, bundle: Bundle, options: Options | None = None, *, strip: bool = True) -> None:
         """`strip`: the input may have been annotated before, so INFO is searched for what is to be written."""
@@ -155,7 +153,7 @@ class Annotator:
         return done
 
     def header(self, header: Header, first_line: bytes = b"") -> bytes:
-        """The head of the output. `first_line` is the first record: it tells how many columns a file without head has."""
+        """The head of the output. `first_line` is the first record: it tells the columns of a file without a head."""
         if not self.layout.info:
             return b"" if self.options.to == "json" else self._titles()
         end = b"\r\n" if header.crlf else b"\n"
@@ -294,7 +292,7 @@ def open_input(source: BinaryIO) -> Input:
         for piece in pieces:
             fresh = without_mark(bytes(piece)) if not head else piece
             head += fresh
-            length = header_length(head)
+            length = header_length(bytes(head))
             if length < len(head):
                 break
     except bgzf.Truncated as error:
@@ -322,8 +320,8 @@ def annotate(
 ) -> Iterator[dict[str, str]]:
     """One dictionary for each ALT allele and transcript of the VCF `source`: a path, an open file, or its bytes.
 
-    The keys are the fields of `options` (with `to="tsv"`; `render.FIELDS` says what there is), the values text as in the
-    tab-separated output; `-` stands for nothing. Lines that cannot be annotated give no row; `Annotator` counts them.
+    The keys are the fields of `options` (`render.FIELDS` says what there is), the values text as in the tab-separated
+    output; `-` stands for nothing. Lines that cannot be annotated give no row; `Annotator` counts them.
 
     >>> from genescale.genomics.bundle import Bundle
     >>> line = b"chrM\\t3243\\t.\\tA\\tG\\t.\\t.\\t."
@@ -332,8 +330,7 @@ def annotate(
     >>> rows[0]["consequence"]
     'non_coding_transcript_exon_variant'
     """
-    given = options or Options()
-    annotator = Annotator(bundle, Options(**(asdict(given) | {"to": "tsv"})))
+    annotator = Annotator(bundle, replace(options or Options(), to="tsv"))
     names = [one.name for one in annotator.layout.fields]
     with _opened(source) as file:
         opened = open_input(file)

@@ -1,8 +1,8 @@
 """Gzip and BGZF: reading either as a stream, writing BGZF with a tabix index.
 
 BGZF is gzip in members of at most 64 KiB, each of which says its own size, so that a reader can jump into the middle.
-It is what `bgzip`, `tabix` and htslib use (SAM specification, section 4.1). Reading keeps what was good: everything before
-the damage is handed out first, then the error is raised.
+It is what `bgzip`, `tabix` and htslib use (SAM specification, section 4.1). Reading keeps what was good: everything
+before the damage is handed out first, then the error is raised.
 """
 
 from __future__ import annotations

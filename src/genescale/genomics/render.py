@@ -280,16 +280,16 @@ class Renderer:
         pools = tuple(
             Strings(
                 _view(bundle.array(f"{pool}_text")),
-                memoryview(bundle.array(f"{pool}_offset"))[:-1],
-                memoryview(bundle.array(f"{pool}_offset"))[1:],
+                bundle.array(f"{pool}_offset").data[:-1],
+                bundle.array(f"{pool}_offset").data[1:],
             )
             for pool in _POOLS
         )
-        self._kernel = Kernel(
-            tuple(memoryview(bundle.array(name)) for name in _TRANSCRIPT_COLUMNS),
+        self._kernel: Any = Kernel(
+            tuple(bundle.array(name).data for name in _TRANSCRIPT_COLUMNS),
             pools,
             self._words(bundle),
-            tuple(memoryview(cache) for cache in caches),
+            tuple(cache.data for cache in caches),
         )
         row_plan, room_of_row = _plan(self._row_pieces(), transcripts)
         variant_plan, room_of_variant = _plan(self._variant_pieces(), transcripts)
@@ -301,7 +301,7 @@ class Renderer:
             row_plan,
             variant_plan,
             _strings(_JSON_CLOSING),
-            memoryview(dropped),
+            dropped.data,
             layout.format == "ann",
             strip,
             _ROOM + room_of_row + room_of_variant + 36 * longest,
@@ -341,25 +341,25 @@ class Renderer:
         self._kernel.load(
             memoryview(block),
             tuple(
-                memoryview(column)
+                column.data
                 for column in (records.line_start, records.line_end, records.fields, records.status, records.first_row)
             ),
             records.count,
             (
-                *(memoryview(getattr(variants, name)) for name in _VARIANT_COLUMNS),
-                memoryview(scanner.raw_alt),
-                memoryview(scanner.raw_alt_length),
+                *(getattr(variants, name).data for name in _VARIANT_COLUMNS),
+                scanner.raw_alt.data,
+                scanner.raw_alt_length.data,
             ),
-            tuple(memoryview(getattr(pairs, name)) for name in _PAIR_COLUMNS),
+            tuple(getattr(pairs, name).data for name in _PAIR_COLUMNS),
             pairs.count,
             tuple(self._pool(getattr(texts, name)) for name in _TEXTS),
-            None if keep is None else memoryview(keep),
-            None if picked is None else memoryview(picked),
-            tuple(memoryview(array) for array in self._scratch),
+            None if keep is None else keep.data,
+            None if picked is None else picked.data,
+            tuple(array.data for array in self._scratch),
         )
         record = 0
         while record < records.count:
-            out = memoryview(self._out)
+            out = self._out.data
             done: int = self._kernel.render(out, 0, record)
             if done == record:  # one record of many alleles, larger than the whole buffer
                 self._out = np.empty(2 * len(self._out), np.uint8)
@@ -372,7 +372,7 @@ class Renderer:
     def _pool(self, texts: Any) -> Strings:
         if texts is None:
             return self._empty
-        offset = memoryview(texts.offset)
+        offset = texts.offset.data
         return Strings(_view(texts.pool), offset[:-1], offset[1:])
 
     def _words(self, bundle: Bundle) -> tuple[Any, ...]:
@@ -397,7 +397,7 @@ class Renderer:
             _strings(terms),
             _strings([separator]),
             _strings(IMPACTS),
-            memoryview(impact_of),
+            impact_of.data,
             _strings([_escaped(biotype, escape) for biotype in bundle.biotypes]),
             _strings(SV_CLASSES),
             _strings(VARIANT_CLASSES),
@@ -477,7 +477,7 @@ def _plan(pieces: Sequence[_Piece], transcripts: int) -> tuple[Plan, int]:
         table[k, 6] = skip
     codes = np.array([step[0] for step in steps], np.int32)
     cached = np.zeros((max(fragments, 1), transcripts + 1), np.int64)
-    return Plan(*(memoryview(part) for part in (codes, table, _bytes(text), cached))), len(text)
+    return Plan(*(part.data for part in (codes, table, _bytes(text), cached))), len(text)
 
 
 def _run_kind(code: int) -> str:
@@ -502,7 +502,7 @@ def _strings(texts: Sequence[str]) -> Strings:
     encoded = [text.encode() for text in texts]
     offset = np.zeros(len(encoded) + 1, np.int64)
     np.cumsum([len(text) for text in encoded], out=offset[1:])
-    ends = memoryview(offset)
+    ends = offset.data
     return Strings(memoryview(b"".join(encoded) + b"\0"), ends[:-1], ends[1:])
 
 
@@ -511,7 +511,7 @@ def _bytes(text: str) -> NDArray[np.uint8]:
 
 
 def _view(pool: NDArray[Any]) -> memoryview:
-    return memoryview(pool) if len(pool) else memoryview(b"\0")
+    return pool.data if len(pool) else memoryview(b"\0")
 
 
 def _scratch(variants: int, pairs: int) -> tuple[NDArray[np.int64], ...]:

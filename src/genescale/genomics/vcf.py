@@ -1,8 +1,8 @@
 """VCF text as columns: where the fields of each line lie, and one `Variants` row for each ALT.
 
-`Scanner.scan` is the fast way in, for blocks of whole lines; `read_header` takes the head of the file apart. What a line
-holds is checked here (position, letters, REF against the reference), and nothing raises for a bad line: its `status` says
-why nobody judges it, and `describe` turns that into a sentence for a person.
+`Scanner.scan` is the fast way in, for blocks of whole lines; `read_header` takes the head of the file apart. What a
+line holds is checked here (position, letters, REF against the reference), and nothing raises for a bad line: its
+`status` says why nobody judges it, and `describe` turns that into a sentence for a person.
 """
 
 from __future__ import annotations
@@ -95,16 +95,16 @@ class Scanner:
         offsets = np.zeros(len(texts) + 1, np.int64)
         np.cumsum([len(text) for text in texts], out=offsets[1:])
         slots = np.empty(1 << (2 * len(texts) + 2).bit_length(), np.int32)
-        self._kernel = Kernel(
+        self._kernel: Any = Kernel(
             memoryview(b"".join(texts) or b"\0"),
-            memoryview(offsets),
-            memoryview(np.array(list(names.values()), np.int32)),
-            memoryview(slots),
-            memoryview(bundle.array("sequence")),
-            tuple(memoryview(bundle.array(f"segment_{column}")) for column in ("start", "end", "base")),
-            memoryview(bundle.array("contig_segment")),
-            memoryview(bundle.array("contig_length")),
-            memoryview(_nibbles()),
+            offsets.data,
+            np.array(list(names.values()), np.int32).data,
+            slots.data,
+            bundle.array("sequence").data,
+            tuple(bundle.array(f"segment_{column}").data for column in ("start", "end", "base")),
+            bundle.array("contig_segment").data,
+            bundle.array("contig_length").data,
+            _nibbles().data,
         )
         self._allocate(_RECORDS, _RECORDS, _TEXT)
 
@@ -148,28 +148,23 @@ class Scanner:
     def describe(self, block: bytes | memoryview, record: int) -> str:
         """Why record number `record` of this batch is not annotated, for a person, with both bases of a mismatch."""
         reason = int(self.records.status[record])
-        contig, pos, ref, alt = (self._field(block, record, column) for column in (CHROM, POS, REF, ALT))
-        if reason == FEW_COLUMNS:
-            return "fewer than 8 columns; VCF wants CHROM POS ID REF ALT QUAL FILTER INFO, separated by tabs"
-        if reason == BAD_POSITION:
-            return f"POS {_short(pos)!r} is not a whole number from 0 to 2,147,483,647"
-        if reason == BAD_REF:
-            return f"REF {_short(ref)!r} is not a sequence of bases"
-        if reason == BAD_ALT:
-            return f"ALT {_short(alt)!r}: an allele is no sequence, no known symbol, or a structural variant without END or SVLEN"
-        if reason == UNKNOWN_CONTIG:
-            return f"the reference {self._bundle.name} has no contig {_short(contig)!r}"
-        if reason == OUTSIDE_REFERENCE:
-            return f"{_short(contig)}:{pos}: the reference {self._bundle.name} holds no sequence there"
-        if reason == PAST_END:
-            length = int(self._bundle.array("contig_length")[int(self.records.contig[record])])
-            return f"{_short(contig)}:{pos} lies outside the contig, which has {length:,} bases"
+        name = self._bundle.name
+        contig, pos, ref, alt = (_short(self._field(block, record, column)) for column in (CHROM, POS, REF, ALT))
         if reason == REF_MISMATCH:
             return self._mismatch(int(self.records.contig[record]), contig, int(pos), ref)
-        return ""
+        length = int(self._bundle.array("contig_length")[max(int(self.records.contig[record]), 0)])
+        return {
+            FEW_COLUMNS: "fewer than 8 columns; VCF wants CHROM POS ID REF ALT QUAL FILTER INFO, separated by tabs",
+            BAD_POSITION: f"POS {pos!r} is not a whole number from 0 to 2,147,483,647",
+            BAD_REF: f"REF {ref!r} is not a sequence of bases",
+            BAD_ALT: f"ALT {alt!r}: an allele is no sequence and no symbol, or is structural without END or SVLEN",
+            UNKNOWN_CONTIG: f"the reference {name} has no contig {contig!r}",
+            OUTSIDE_REFERENCE: f"{contig}:{pos}: the reference {name} holds no sequence there",
+            PAST_END: f"{contig}:{pos} lies outside the contig, which has {length:,} bases",
+        }.get(reason, "")
 
     def _mismatch(self, index: int, contig: str, pos: int, ref: str) -> str:
-        shown = ref[:20]
+        shown = ref.removesuffix("...")[:20]
         there = self._bundle.sequence(index, pos, pos + len(shown) - 1)
         ours = there.decode() if there else "?"
         more = "..." if len(ref) > len(shown) else ""
@@ -241,7 +236,7 @@ def header_length(start: bytes) -> int:
 
 
 def _views(*arrays: Any) -> tuple[memoryview, ...]:
-    return tuple(memoryview(array) for array in arrays)
+    return tuple(array.data for array in arrays)
 
 
 def _nibbles() -> NDArray[np.uint8]:

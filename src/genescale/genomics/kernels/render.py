@@ -1,7 +1,10 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 # pyright: basic, reportGeneralTypeIssues=false, reportInvalidTypeForm=false, reportMissingModuleSource=false
 # pyright: reportAttributeAccessIssue=false, reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
-# pyright: reportOptionalMemberAccess=false, reportMissingImports=false, reportPossiblyUnbound=false
+# pyright: reportOptionalMemberAccess=false, reportMissingImports=false, reportPossiblyUnboundVariable=false
+# pyright: reportInvalidTypeArguments=false, reportOptionalOperand=false, reportOperatorIssue=false
+# pyright: reportAssignmentType=false
+# ruff: noqa: C901, PLR0911, PLR0912, PLR1714, PLW2901, SIM108, SIM110 (C's idioms, not Python's)
 # (annotations are Cython's here: `type[::1]` is contiguous memory)
 """From columns of pairs to lines of text: VCF with CSQ or ANN, tab-separated rows, JSON lines.
 
@@ -543,7 +546,7 @@ class Renderer:
     @cython.nogil
     @cython.exceptval(check=False)
     def _ordered(self, low: cython.longlong, high: cython.longlong) -> cython.longlong:
-        """The kept pairs of variants `low` to `high` into `order`: by transcript, then by allele, as VEP writes them."""
+        """The kept pairs of variants `low` to `high` into `order`: by transcript, then by allele, as VEP does."""
         n: cython.longlong = 0
         p: cython.longlong
         v: cython.longlong

@@ -1,7 +1,10 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 # pyright: basic, reportGeneralTypeIssues=false, reportInvalidTypeForm=false, reportMissingModuleSource=false
 # pyright: reportAttributeAccessIssue=false, reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
-# pyright: reportOptionalMemberAccess=false, reportMissingImports=false, reportPossiblyUnbound=false
+# pyright: reportOptionalMemberAccess=false, reportMissingImports=false, reportPossiblyUnboundVariable=false
+# pyright: reportInvalidTypeArguments=false, reportOptionalOperand=false, reportOperatorIssue=false
+# pyright: reportAssignmentType=false
+# ruff: noqa: C901, PLR0911, PLR0912, PLR0915, PLR1714, RET504, SIM102, SIM110 (C's idioms, not Python's)
 # (annotations are Cython's here: `type[::1]` is contiguous memory)
 """From the bytes of VCF lines to columns of records and variants, in one pass and with no object per line.
 
@@ -23,8 +26,8 @@ if cython.compiled:
 COMPILED: bool = cython.compiled
 
 # Why a record is not annotated, or not wholly: the values of the column `status`. `vcf.REASONS` names them.
-# (Numbers, not names, stand in the code below where C needs constants: 1 few_columns, 2 bad_position, 3 bad_ref, 4 bad_alt,
-# 5 unknown_contig, 6 ref_mismatch, 7 outside_reference, 8 past_end, 9 comment or empty line.)
+# (Numbers, not names, stand in the code below where C needs constants: 1 few_columns, 2 bad_position, 3 bad_ref,
+# 4 bad_alt, 5 unknown_contig, 6 ref_mismatch, 7 outside_reference, 8 past_end, 9 comment or empty line.)
 
 
 @cython.cclass
@@ -558,7 +561,7 @@ class Scanner:
     @cython.nogil
     @cython.exceptval(check=False)
     def _begins(self, begin: cython.longlong, stop: cython.longlong, word: cython.int) -> cython.bint:
-        """Whether the text begins, in any case, with a word: 0 NON?REF, 1 DUP:TANDEM, 2 TDUP, 3 DUP, 4 DEL, 5 INS, ..."""
+        """Whether the text begins, in any case, with a word: 0 NON?REF, 1 DUP:TANDEM, 2 TDUP."""
         a: cython.uint = self._three(begin, stop)
         if word == 0:  # the byte between the two is compared by the caller
             return a == 0x4E4F4E and self._three(begin + 4, stop) == 0x524546
@@ -641,7 +644,7 @@ class Scanner:
         info: cython.longlong,
         info_end: cython.longlong,
     ) -> cython.bint:
-        """All ALTs of a record that is not a plain SNV. See `variants.variants_of_record` for the rules, and their why."""
+        """All ALTs of a record that is not a plain SNV. `variants.variants_of_record` has the rules, and their why."""
         always: cython.uint = 0 if contig >= 0 else 2
         length: cython.longlong = ref_end - ref
         ref_letters: cython.int = self._letters(ref, ref_end)
@@ -712,7 +715,11 @@ class Scanner:
                 self.flags[self.rows - 1] |= skipped
             else:
                 letters = self._letters(at, next_alt)
-                if self.text[at] == 60 or (not letters and self._is_breakend(at, next_alt)) or (letters == 1 and self.info_has_type):
+                if (
+                    self.text[at] == 60
+                    or (not letters and self._is_breakend(at, next_alt))
+                    or (letters == 1 and self.info_has_type)
+                ):
                     self._structural(at, next_alt, letters)
                 elif not letters:
                     self._malformed(4)
