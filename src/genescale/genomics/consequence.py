@@ -1,8 +1,8 @@
 """What variants do to transcripts: `judge(bundle, variants)` gives one row for each variant and transcript.
 
-The rules are VEP's, release 115, and `docs/reference/consequences.md` states them. By default the known faults of VEP are
-corrected: where that changes the terms, `vep_terms` holds what VEP says and `exception` the number of the entry in
-`docs/reference/vep-differences.md`. With `strict=True` VEP is reproduced, faults included.
+The rules are VEP's, release 115, and `docs/reference/consequences.md` states them. By default the known faults of VEP
+are corrected: where that changes the terms, `vep_terms` holds what VEP says and `exception` the number of the entry in
+`docs/reference/vep-differences.md`. With `strict=True` VEP is reproduced, its faults included.
 
     pairs = judge(bundle, variants)
     for row in range(pairs.count):
@@ -18,18 +18,23 @@ from typing import Any, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from genescale.genomics.bundle import INDEX_REACH, PICK_STRICT, Bundle
+from genescale.genomics.bundle import INDEX_REACH, Bundle
 from genescale.genomics.kernels.consequence import REASONS, Judge
 from genescale.genomics.models import models_of
 from genescale.genomics.variants import Variants
 
 FLANK: Final = 5_000
 
-# Bits of `Pairs.notes`
+# Bits of `Pairs.notes`; `docs/reference/consequences.md` says when each is set
 NMD_PREDICTED = 1
 NMD_ESCAPE = 2
 LOF_HIGH = 4
-LOF_LOW = 8
+LOF_LOW = 8  # with at least one of the following reasons
+LAST_PART = 16  # the stop escapes decay and less than a tenth of the protein is lost
+INCOMPLETE_CDS = 32  # the transcript's own CDS is incomplete
+UTR_INTRON = 64  # the splice sites are those of introns in a UTR
+SHORT_INTRON = 128  # the introns are too short (30 bases) to be spliced
+NO_STOP = 256  # the new reading frame has no stop
 
 _COLUMNS: Final = (
     ("variant", "i4"),

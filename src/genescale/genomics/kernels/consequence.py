@@ -1,13 +1,17 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 # pyright: basic, reportGeneralTypeIssues=false, reportInvalidTypeForm=false, reportMissingModuleSource=false
-# pyright: reportAttributeAccessIssue=false, reportMissingImports=false, reportPossiblyUnbound=false
+# pyright: reportAttributeAccessIssue=false, reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
+# pyright: reportOptionalMemberAccess=false, reportMissingImports=false, reportPossiblyUnboundVariable=false
+# pyright: reportInvalidTypeArguments=false, reportOptionalOperand=false, reportOperatorIssue=false
+# pyright: reportAssignmentType=false, reportUndefinedVariable=false
+# ruff: noqa: C901, PLR0911, PLR0912, PLR0915, PLR1714, SIM102, SIM108, SIM110 (C's idioms, not Python's)
 # (annotations are Cython's here: `type[::1]` is contiguous memory)
 """What a variant does to each transcript near it: the hot loop of consequences.
 
-`Judge.run` walks over the columns of `Variants` and appends to those of `Pairs`, with no object for a variant or a pair.
+`Judge.run` walks over the columns of `Variants` and appends to those of `Pairs`, with no object for a variant or pair.
 The rules are those of `docs/reference/consequences.md`; names of functions and states follow it. Where VEP and the
-right answer differ, a bit of `rules` says which of the two a function computes: 0 is VEP, to the letter. Genomic positions
-are 1-based; an insertion between p and p + 1 has start p + 1 and end p, in cDNA and CDS coordinates as well.
+right answer differ, a bit of `rules` says which of the two a function computes: 0 is VEP, to the letter. Genomic
+positions are 1-based; an insertion between p and p + 1 has start p + 1 and end p, in cDNA and CDS coordinates as well.
 Called by `genomics.consequence` only.
 """
 
@@ -71,6 +75,9 @@ RULE_REF_SPAN = cython.declare(cython.uint, 1 << 13)  # E-13
 RULE_GENETIC_CODE = cython.declare(cython.uint, 1 << 14)  # E-14
 RULE_POLYA_STOP = cython.declare(cython.uint, 1 << 15)  # E-15
 RULE_NO_TERM = cython.declare(cython.uint, 1 << 16)  # E-16
+# E-17, alleles judged with their padding, and E-19, where a symbolic insertion lies, are decided before any rule.
+PADDED = cython.declare(cython.int, 17)
+INSERTION_SPAN = cython.declare(cython.int, 19)
 ALL_RULES = cython.declare(cython.uint, 0x1F302)
 
 # transcript_flags
@@ -95,6 +102,17 @@ REF_MISMATCH = cython.declare(cython.uint, 1)
 UNKNOWN_CONTIG = cython.declare(cython.uint, 2)
 OUTSIDE_REFERENCE = cython.declare(cython.uint, 4)
 PAST_END = cython.declare(cython.uint, 8)
+
+# Pairs.notes
+NMD_PREDICTED = cython.declare(cython.uint, 1)
+NMD_ESCAPE = cython.declare(cython.uint, 2)
+LOF_HIGH = cython.declare(cython.uint, 4)
+LOF_LOW = cython.declare(cython.uint, 8)
+LAST_PART = cython.declare(cython.uint, 16)
+INCOMPLETE_CDS = cython.declare(cython.uint, 32)
+UTR_INTRON = cython.declare(cython.uint, 64)
+SHORT_INTRON = cython.declare(cython.uint, 128)
+NO_STOP = cython.declare(cython.uint, 256)
 
 # Why `run` stopped before the last variant
 MORE_ROWS = cython.declare(cython.int, 1)
@@ -195,6 +213,11 @@ class Judge:
     to_right: cython.int  # how far it can be moved along the genome without changing the edited sequence
     to_left: cython.int
     turn: cython.int  # by how many bases the alternative allele is rotated after the move
+    altered: cython.int  # the exception by which its place or alleles differ from what VEP judges, or 0
+    v_place_start: cython.int  # the place and alleles that VEP judges
+    v_place_end: cython.int
+    prefix: cython.int
+    suffix: cython.int
 
     # The transcript at hand
     t: cython.int
@@ -353,9 +376,17 @@ class Judge:
         self.turn = 0
         if not self._is_inside(v):
             return True
-        self.reach = self.high
-        if self.ref_length > 1 and self.alt_length > self.ref_length:
-            self.reach = self.start + self.alt_length - 1
+        self.altered = 0
+        if not self.strict:
+            if self.kind == STRUCTURAL:
+                if self.sv == SV_INS and self.end >= self.start:
+                    self.altered = INSERTION_SPAN
+                    self.v_place_start = self.start
+                    self.v_place_end = self.end
+                    self.end = self.start - 1
+            elif self.ref_length and self.alt_length and self.ref_length + self.alt_length > 2:
+                self._trim()
+        self._span()
         self.to_right = 0
         self.to_left = 0
         self.given_start = self.start
@@ -419,6 +450,100 @@ class Judge:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
+    def _span(self) -> cython.void:
+        """`low`, `high` and `reach` from the place and the alleles."""
+        self.low = self.start
+        self.high = self.end
+        if self.low > self.high:
+            self.low = self.end
+            self.high = self.start
+        self.reach = self.high
+        if self.ref_length > 1 and self.alt_length > self.ref_length:
+            self.reach = self.start + self.alt_length - 1
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _trim(self) -> cython.void:
+        """Drop what both alleles share at their ends, prefix first: the change is the same, however it is padded."""
+        n: cython.int = min(self.alt_length, self.ref_length)
+        self.prefix = 0
+        self.suffix = 0
+        while self.prefix < n and self.v_text[self.ref_at + self.prefix] == self.v_text[self.alt_at + self.prefix]:
+            self.prefix += 1
+        if self.prefix == self.ref_length and self.prefix == self.alt_length:
+            return  # no change at all: nothing would be left to judge
+        n -= self.prefix
+        while (
+            self.suffix < n
+            and self.v_text[self.ref_at + self.ref_length - 1 - self.suffix]
+            == self.v_text[self.alt_at + self.alt_length - 1 - self.suffix]
+        ):
+            self.suffix += 1
+        if self.prefix or self.suffix:
+            self.altered = PADDED
+            self._pad(-1)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _pad(self, way: cython.int) -> cython.void:
+        """Take the shared ends away (-1) or give them back (1)."""
+        self.start -= way * self.prefix
+        self.end += way * self.suffix
+        self.ref_at -= way * self.prefix
+        self.alt_at -= way * self.prefix
+        self.ref_length += way * (self.prefix + self.suffix)
+        self.alt_length += way * (self.prefix + self.suffix)
+        if self.ref_length == 0:
+            self.kind = INSERTION
+        elif self.alt_length == 0:
+            self.kind = DELETION
+        elif self.ref_length == self.alt_length:
+            self.kind = 0 if self.ref_length == 1 else 1
+        else:
+            self.kind = 4
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _as_vep_places_it(self, t: cython.int) -> cython.ulonglong:
+        """VEP's terms where VEP judges another place or other alleles; 0 where it has no row."""
+        start: cython.int = self.start
+        end: cython.int = self.end
+        turn: cython.int = self.turn
+        before: cython.bint
+        terms: cython.ulonglong = 0
+        self.turn = 0
+        if self.altered == PADDED:
+            self.end += self.given_start - self.start
+            self.start = self.given_start
+            self._pad(1)
+        else:
+            self.start = self.v_place_start
+            self.end = self.v_place_end
+        self._span()
+        if self.start > self.models.transcript_end[t] or self.end < self.models.transcript_start[t]:
+            before = self.end < self.models.transcript_start[t]
+            if self.end >= self.models.transcript_start[t] - self.flank and (
+                self.start <= self.models.transcript_end[t] + self.flank
+            ):
+                terms = UPSTREAM if before == (self.models.transcript_strand[t] > 0) else DOWNSTREAM
+        else:
+            self._take(t)
+            self._place()
+            terms = self._terms(0)
+        if self.altered == PADDED:
+            self._pad(-1)
+        self.start = start
+        self.end = end
+        self.turn = turn
+        self._span()
+        return terms
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
     def _roll(self) -> cython.void:
         """How far an insertion or deletion can move to either side: VEP stops at 1,000 bases."""
         n: cython.int
@@ -453,12 +578,7 @@ class Judge:
         """Put the variant `steps` bases to the right of where the input has it (to the left when negative)."""
         self.end += self.given_start + steps - self.start
         self.start = self.given_start + steps
-        self.low = self.start
-        self.high = self.end
-        if self.low > self.high:
-            self.low = self.end
-            self.high = self.start
-        self.reach = self.high
+        self._span()
         if self.alt_length:
             self.turn = steps % self.alt_length
             if self.turn < 0:
@@ -475,6 +595,9 @@ class Judge:
             return 0
         last: cython.int = self.cell
         cells_end: cython.int = self.models.contig_cell[self.contig + 1]
+        if self.circular_flanks and self.models.contig_circular[self.contig]:
+            self.cell = self.models.contig_cell[self.contig]  # everything on a circle may be near
+            last = cells_end - 1
         while last + 1 < cells_end and self.models.cell_start[last + 1] <= self.high + self.to_right:
             last += 1
         j: cython.longlong
@@ -566,9 +689,25 @@ class Judge:
             self._move(self.to_right if self.models.transcript_strand[t] > 0 else -self.to_left)
         tx_start: cython.int = self.models.transcript_start[t]
         tx_end: cython.int = self.models.transcript_end[t]
+        row: cython.Py_ssize_t = self.count
         if self.start > tx_end or self.end < tx_start:
             self._flank(t, tx_start, tx_end)
-            return True
+        elif not self._overlapped(t):
+            return False
+        if self.altered and self.count > row:
+            vep: cython.ulonglong = self._as_vep_places_it(t)
+            self.p_vep_terms[row] = vep
+            if vep == self.p_terms[row]:
+                self.p_exception[row] = 0
+            elif self.p_exception[row] == 0:
+                self.p_exception[row] = self.altered
+        return True
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _overlapped(self, t: cython.int) -> cython.bint:
+        """The row of a transcript that the variant overlaps. False when its text does not fit."""
         flags: cython.uint = self.models.transcript_flags[t]
         first: cython.int = self.models.transcript_exon[t]
         k: cython.int = self.models.exon_before(t, self.low)
@@ -599,12 +738,24 @@ class Judge:
     def _flank(self, t: cython.int, tx_start: cython.int, tx_end: cython.int) -> cython.void:
         """upstream_gene_variant or downstream_gene_variant, if the variant is near enough."""
         before: cython.bint = self.end < tx_start
+        turn: cython.int = 0
+        if self.circular_flanks and self.models.contig_circular[self.contig]:
+            # The other way round may be shorter.
+            turn = self.models.contig_length[self.contig]
+            if before and tx_start - self.end > self.start + turn - tx_end:
+                tx_start -= turn
+                tx_end -= turn
+                before = False
+            elif not before and self.start - tx_end > tx_start + turn - self.end:
+                tx_start += turn
+                tx_end += turn
+                before = True
         if before:
             if self.end < tx_start - self.flank:
                 return
         elif self.start > tx_end + self.flank:
             return
-        if not self.strict:
+        if not self.strict and not turn:
             if self.models.contig_circular[self.contig] and not self.circular_flanks:
                 return
             if self.models.contig_segment[self.contig + 1] - self.models.contig_segment[self.contig] > 1 and (
@@ -617,15 +768,13 @@ class Judge:
         distance: cython.int
         # The shortest way between an end of the variant and an end of the transcript.
         if before:
-            distance = tx_start - (self.end if self.end > self.start else self.start)
+            distance = tx_start - (max(self.start, self.end))
             if distance < 0:
                 distance = -distance
-            if tx_start - self.end < distance:
-                distance = tx_start - self.end
+            distance = min(distance, tx_start - self.end)
         else:
             distance = self.start - tx_end
-            if self.end - tx_end < distance:
-                distance = self.end - tx_end
+            distance = min(distance, self.end - tx_end)
             if distance < 0:
                 distance = -distance
         self.p_distance[row] = distance
@@ -634,7 +783,7 @@ class Judge:
     @cython.nogil
     @cython.exceptval(check=False)
     def _within(self, t: cython.int) -> cython.bint:
-        """The row of a transcript that the variant overlaps."""
+        """The row of a transcript in whose exons, or near them, the variant lies."""
         self._take(t)
         self._place()
         row: cython.Py_ssize_t = self._row(t, 0)
@@ -656,11 +805,13 @@ class Judge:
         self.p_cds_end[row] = self.cds_end
         self.p_protein_start[row] = self.protein_start
         self.p_protein_end[row] = self.protein_end
+        if terms & (STOP_GAINED | FRAMESHIFT | SPLICE_DONOR | SPLICE_ACCEPTOR | TRANSCRIPT_ABLATION):
+            self.p_notes[row] = self._notes(terms)
         vep = terms
         if self.alternatives and not self.strict:
             vep = self._terms(0)
             if vep != terms:
-                # The exception is the first correction that alone changes VEP's answer; 0 never stands with a difference.
+                # The exception is the first correction that alone changes VEP's answer.
                 for bit in range(1, 32):
                     if (ALL_RULES >> bit) & 1 and self._terms(1 << bit) != vep:
                         break
@@ -715,8 +866,8 @@ class Judge:
         tx_end: cython.int = self.models.transcript_end[self.t]
         if self.start > tx_start or self.end < tx_end:
             self._number(row)
-        low: cython.int = self.start if self.start > tx_start else tx_start
-        high: cython.int = self.end if self.end < tx_end else tx_end
+        low: cython.int = max(tx_start, self.start)
+        high: cython.int = min(tx_end, self.end)
         if low <= high:
             self.p_overlap_bp[row] = high - low + 1
             self.p_overlap_pc[row] = 100.0 * (high - low + 1) / (tx_end - tx_start + 1)
@@ -749,12 +900,10 @@ class Judge:
         # The intron after exon i is [exon_end[i] + 1, exon_start[i + 1] - 1].
         low: cython.int = self.first_exon
         high: cython.int = self.end_exon - 2
-        if a - 1 > low:
-            low = a - 1
+        low = max(low, a - 1)
         while low <= high and self.models.exon_start[low + 1] <= self.start:
             low += 1
-        if b < high:
-            high = b
+        high = min(high, b)
         while high >= low and self.models.exon_end[high] >= self.end:
             high -= 1
         if low <= high:
@@ -909,10 +1058,8 @@ class Judge:
         high: cython.int = self.models.exon_before(self.t, self.reach + 4)
         if low > self.first_exon:
             low -= 1
-        if low < self.first_exon:
-            low = self.first_exon
-        if high > self.end_exon - 2:
-            high = self.end_exon - 2
+        low = max(low, self.first_exon)
+        high = min(high, self.end_exon - 2)
         if low > high:
             return 0
         i: cython.int
@@ -922,8 +1069,8 @@ class Judge:
         if self.ref_length <= 1 or self.alt_length <= 1:
             terms = self._region(terms, low, high, self.start, self.start + self.ref_length - 1, exonic, rules)
         else:
-            longer = self.ref_length if self.ref_length > self.alt_length else self.alt_length
-            shorter = self.ref_length if self.ref_length < self.alt_length else self.alt_length
+            longer = max(self.alt_length, self.ref_length)
+            shorter = min(self.alt_length, self.ref_length)
             if longer > self.ref_length:
                 self.alternatives = True  # E-13
                 if rules & RULE_REF_SPAN:
@@ -1165,14 +1312,11 @@ class Judge:
         self.ref_from = 3 * (self.protein_start - 1)
         width = 3 * (self.protein_end - self.protein_start + 1)
         self.ref_to = self.ref_from + width
-        if self.ref_to > self.t_length:
-            self.ref_to = self.t_length
+        self.ref_to = min(self.ref_to, self.t_length)
         width += self.alt_length - (self.cds_end - self.cds_start + 1)
         self.alt_to = self.ref_from + width
-        if self.alt_to > self.tu_length + self.alt_length - (self.cut_to - self.cut_from):
-            self.alt_to = self.tu_length + self.alt_length - (self.cut_to - self.cut_from)
-        if self.alt_to < self.ref_from:
-            self.alt_to = self.ref_from
+        self.alt_to = min(self.alt_to, self.tu_length + self.alt_length - (self.cut_to - self.cut_from))
+        self.alt_to = max(self.alt_to, self.ref_from)
         self.rp = self._translate(self.ref_from, self.ref_to, False, 0)
         self.ap_at = self.rp
         self.ap = self._translate(self.ref_from, self.alt_to, True, self.ap_at)
@@ -1247,6 +1391,8 @@ class Judge:
 
         if self.has_peptides:
             terms |= self._peptide_terms(terms, substitution, partial, ref_stop, alt_stop)
+            if self.table != 1 and rules & RULE_GENETIC_CODE and self.protein_end == 1 and terms & START_RETAINED:
+                terms &= ~MISSENSE  # whatever the start codon, the first residue is Met
         if (
             not covered
             and (not self.has_peptides or self._has_x(0, rp) or self._has_x(self.ap_at, ap))
@@ -1376,7 +1522,6 @@ class Judge:
     @cython.exceptval(check=False)
     def _protein_stays(self) -> cython.bint:
         """Whether P with the reference peptide replaced begins with all of P and is one or two residues longer."""
-        p: cython.const[cython.uchar][::1]
         at: cython.int = self.protein_start - 1
         rest: cython.int = at + self.rp
         j: cython.int
@@ -1384,8 +1529,7 @@ class Judge:
         longer: cython.int
         if at > self.protein_length:
             return False
-        if rest > self.protein_length:
-            rest = self.protein_length
+        rest = min(rest, self.protein_length)
         longer = self.ap - (rest - at)
         if longer < 1 or longer > 2:
             return False
@@ -1531,10 +1675,8 @@ class Judge:
                 and high >= self.models.coding_start[self.t]
                 and low <= self.models.coding_end[self.t]
             )
-        if low < self.models.coding_start[self.t]:
-            low = self.models.coding_start[self.t]
-        if high > self.models.coding_end[self.t]:
-            high = self.models.coding_end[self.t]
+        low = max(low, self.models.coding_start[self.t])
+        high = min(high, self.models.coding_end[self.t])
         if low > high:
             return False
         return self.in_frameshift_intron or self._covers_exon_base(low, high)
@@ -1595,8 +1737,7 @@ class Judge:
         first: cython.int
         last: cython.int
         terms: cython.ulonglong = 0
-        if i < self.first_exon:
-            i = self.first_exon
+        i = max(i, self.first_exon)
         while i + 1 < self.end_exon and self.models.exon_end[i] < self.high:
             first = self.models.exon_end[i] + 1
             last = self.models.exon_start[i + 1] - 1
@@ -1644,6 +1785,91 @@ class Judge:
     def _within_one_exon(self) -> cython.bint:
         k: cython.int = self.models.exon_before(self.t, self.start)
         return k >= self.first_exon and self.end <= self.models.exon_end[k] and self.start <= self.end
+
+    # ------------------------------------------------------------------ notes
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _notes(self, terms: cython.ulonglong) -> cython.uint:
+        """Nonsense-mediated decay by the 50-base rule, and how sure a loss of function is."""
+        notes: cython.uint = 0
+        stop: cython.int = -1
+        if terms & (STOP_GAINED | FRAMESHIFT) and self.has_peptides:
+            stop = self._next_stop()
+            if stop >= 0:
+                notes |= NMD_PREDICTED if self._decays(stop) else NMD_ESCAPE
+        if not self.flags & PROTEIN_CODING or self.flags & NMD:
+            return notes
+        reasons: cython.uint = 0
+        if terms & (STOP_GAINED | FRAMESHIFT):
+            if self.has_peptides and stop < 0:
+                reasons |= NO_STOP
+            if notes & NMD_ESCAPE and 10 * (self.protein_length - self.protein_start + 1) < self.protein_length:
+                reasons |= LAST_PART
+        elif terms & (SPLICE_DONOR | SPLICE_ACCEPTOR):
+            reasons |= self._splice_reasons()
+        if self.flags & (CDS_START_NF | CDS_END_NF):
+            reasons |= INCOMPLETE_CDS
+        return notes | reasons | (LOF_LOW if reasons else LOF_HIGH)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _next_stop(self) -> cython.int:
+        """Where the first stop codon of the edited T begins, from the first changed codon on; -1 without one."""
+        self.cut_from = self.cds_start - 1
+        self.cut_to = self.cds_end
+        i: cython.int = self.ref_from
+        end: cython.int = self.tu_length - (self.cut_to - self.cut_from) + self.alt_length
+        while i + 2 < end:
+            if (
+                self.models.amino_acid(self.table, self._edited_t(i), self._edited_t(i + 1), self._edited_t(i + 2))
+                == 42
+            ):
+                return i
+            i += 3
+        return -1
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _decays(self, stop: cython.int) -> cython.bint:
+        """Whether a stop codon at `stop` lies more than 50 bases before the last exon junction.
+
+        Stops within the first 150 coding bases are known to escape, and so do transcripts of one exon.
+        """
+        last: cython.int = self.end_exon - 1 if self.forward else self.first_exon
+        junction: cython.int = self.models.exon_cdna[last] - 1 - self.u5 + self.phase
+        if self.end_exon - self.first_exon < 2 or stop - self.phase < 150:
+            return False
+        if junction >= self.cut_to:
+            junction += self.alt_length - (self.cut_to - self.cut_from)
+        elif junction > self.cut_from:
+            junction = self.cut_from + self.alt_length
+        return junction - (stop + 3) > 50
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _splice_reasons(self) -> cython.uint:
+        """Why the loss of a splice site need not matter: every intron hit lies in a UTR, or is too short to be one."""
+        i: cython.int = self.models.exon_before(self.t, self.low)
+        first: cython.int
+        last: cython.int
+        in_utr: cython.bint = True
+        short: cython.bint = True
+        i = max(i, self.first_exon)
+        while i + 1 < self.end_exon and self.models.exon_end[i] < self.reach:
+            first = self.models.exon_end[i] + 1
+            last = self.models.exon_start[i + 1] - 1
+            if self.low <= last and self.reach >= first:
+                if first <= self.models.coding_end[self.t] and last >= self.models.coding_start[self.t]:
+                    in_utr = False
+                if last - first + 1 >= 30:
+                    short = False
+            i += 1
+        return (UTR_INTRON if in_utr else 0) | (SHORT_INTRON if short else 0)
 
     # ------------------------------------------------------------------ text
 
