@@ -448,7 +448,9 @@ class Aligner:
         score = np.empty(count, np.int64)
         parent = np.empty(count, np.int64)
         flat = found.reshape(-1).data
-        kernel.chain(flat, count, self._options.largest_gap, 100, score.data, parent.data)
+        # Among tandem repeats hundreds of matches may lie between two that belong together.
+        lookback = min(2_000, max(100, 4_000_000 // count))
+        kernel.chain(flat, count, self._options.largest_gap, lookback, score.data, parent.data)
         by_score = np.argsort(-score, kind="stable")
         members = np.empty(count, np.int64)
         chains = np.empty(2 * _MOST_CHAINS, np.int64)
@@ -570,31 +572,56 @@ class Aligner:
             query = query[:kept] + query[-kept:]
         else:
             reference = reference[:kept] + reference[-kept:]
-        made = kernel.between(
-            query,
-            reference,
-            self._wave.data,
-            self._head.data,
-            self._blocks.data,
-            self._ends.data,
-        )
-        if made < 0:
-            return None
+        solved = self._solved(query, np.frombuffer(reference, np.uint8))
         mended: list[Block] = []
         crossed = False
-        for q0, q1, w0, w1, unsolved in self._blocks[: 5 * made].reshape(-1, 5).tolist():
+        for q0, q1, w0, w1 in solved or []:
             low, high = (q0, q1) if inserted else (w0, w1)
-            if unsolved:
-                return None
             crosses = low <= kept <= high and low < high and not crossed
             crossed = crossed or crosses
-            late = 0 if high < kept or (low < kept and not crosses) or crosses else cut
-            ends = (late, cut if crosses else late)
-            if inserted:
-                mended.append((q0 + ends[0], q1 + ends[1], w0, w1))
-            else:
-                mended.append((q0, q1, w0 + ends[0], w1 + ends[1]))
+            late = 0 if high < kept or low < kept or crosses else cut
+            end = cut if crosses else late
+            mended.append((q0 + late, q1 + end, w0, w1) if inserted else (q0, q1, w0 + late, w1 + end))
         return mended if crossed else None
+
+    def _settled(self, one: _Aligned, codes: bytes) -> _Aligned:
+        """With every gap as far left as the whole alignment allows.
+
+        A gap is written at the left-most place that the reference alone allows. Where another difference lies in
+        between, that is another sequence, unless the difference moves too: then the stretch is aligned again as one.
+        """
+        shifts = [block for block in one.blocks if block[1] - block[0] != block[3] - block[2]]
+        edits = [
+            edit for block in shifts if not _reason_not_to_call(one, codes, block) for edit in _edits(one, codes, block)
+        ]
+        rolls = _rolls(one.chain.reference, one.chain.stretch, edits)
+        blocks: list[Block] = []
+        for i, block in enumerate(one.blocks):
+            reach = block[2] - rolls.get(block, (0, 0))[0]
+            first = len(blocks)
+            while first and blocks[first - 1][3] >= reach and first > len(blocks) - 10:
+                first -= 1
+            if first == len(blocks):
+                blocks.append(block)
+                continue
+            low = max(blocks[first - 1][3] if first else one.window_start, min(blocks[first][2], reach) - 16)
+            start = blocks[first][0] - (blocks[first][2] - low)
+            following = one.blocks[i + 1][2] if i + 1 < len(one.blocks) else one.window_end
+            beyond = min(8, following - block[3])
+            solved = self._solved(codes[start : block[1] + beyond], one.window[low : block[3] + beyond])
+            if solved is None:
+                blocks.append(block)
+            else:
+                blocks[first:] = [(start + a, start + b, low + c, low + d) for a, b, c, d in solved]
+        return one._replace(blocks=blocks)
+
+    def _solved(self, query: bytes, window: Array) -> list[Block] | None:
+        """All of the query against all of the window, unless that costs too much."""
+        made = kernel.between(query, window.data, self._wave.data, self._head.data, self._blocks.data, self._ends.data)
+        found = self._blocks[: 5 * max(0, made)].reshape(-1, 5).tolist()
+        if made < 0 or any(row[4] for row in found):
+            return None
+        return [(a, b, c, d) for a, b, c, d, _ in found]
 
     # -- answers
 
@@ -646,7 +673,8 @@ class Aligner:
         calls: list[Call] = []
         uncalled: list[Uncalled] = []
         if not near or options.call_ambiguous:
-            calls, uncalled = _differences(best, turned[best.chain.reverse], options.anchor)
+            codes = turned[best.chain.reverse]
+            calls, uncalled = _differences(self._settled(best, codes), codes, options.anchor)
         place = _place_of(best, length)
         return Placement(
             place.reference,

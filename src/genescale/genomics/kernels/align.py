@@ -449,12 +449,12 @@ def chain(
     i: cython.longlong
     j: cython.longlong
     first: cython.longlong
+    top: cython.longlong = 0
     dq: cython.longlong
     dr: cython.longlong
     new: cython.longlong
     shift: cython.longlong
     between: cython.longlong
-    other: cython.longlong
     best: cython.longlong
     cost: cython.longlong
     n: cython.longlong
@@ -466,16 +466,21 @@ def chain(
             parent[i] = -1
             first = i - lookback
             first = max(first, 0)
+            if i == 0 or found[4 * top + 3] != found[4 * i + 3]:
+                top = i
             j = i - 1
-            while j >= first:
+            while j >= 0:
+                if j < first:
+                    if top >= first:
+                        break
+                    j = top  # among repeats the way back to the one long match may be long
                 if found[4 * j + 3] != found[4 * i + 3]:
                     break
                 dq = found[4 * i] - found[4 * j]
                 dr = found[4 * i + 1] - found[4 * j + 1]
                 m = found[4 * j + 2]
                 if dq > 0 and dr > 0 and dq - m <= largest_gap and dr - m <= largest_gap:
-                    between = dq - m
-                    between = min(between, dr - m)
+                    between = min(dq, dr) - m
                     new = n if between >= 0 else n + between
                     shift = dr - dq
                     if shift < 0:
@@ -484,13 +489,16 @@ def chain(
                     if shift > 0:
                         cost = 6 + 2 * _log2(shift)
                     if between > 0:
-                        other = between >> 4
-                        cost += min(20, other)
+                        cost += min(20, between >> 4)
                     if new > 0 and score[j] + new - cost > best:
                         best = score[j] + new - cost
                         parent[i] = j
+                if j == top and j < first:
+                    break
                 j -= 1
             score[i] = best
+            if best > score[top]:
+                top = i
 
 
 def collect(
@@ -636,6 +644,7 @@ def _wavefront(
     room: cython.longlong = wave.shape[0]
     source: cython.int
     reached: cython.bint
+    alive: cython.longlong = 0
     for s in range(most + 1):
         low = 1
         high = 0
@@ -718,10 +727,13 @@ def _wavefront(
             continue
         start += 3 * width
         if open_end:
-            # Sixty beyond the best is more than any insertion or deletion near an end can win back.
-            if here < best - 60:
-                return True
-            if result[6] - result[5] == n and best >= here and s > result[4] + 5:
+            if result[6] - result[5] == n:
+                return True  # a later front could only come there at more cost
+            # Sixty below the best is more than an insertion or deletion near an end can win back. The fronts that the
+            # next ones grow from go back seven costs.
+            if here >= best - 60:
+                alive = s
+            elif s > alive + 7:
                 return True
         elif best == 0:
             return True
@@ -953,7 +965,7 @@ def _tidy(matches: cython.longlong[::1], count: cython.longlong) -> cython.longl
     for i in range(count):
         if (
             0 < i < count - 1
-            and matches[4 * i + 2] < 24
+            and matches[4 * i + 2] < 48
             and kept > 0
             and matches[4 * i + 1] - matches[4 * i] != matches[4 * kept - 3] - matches[4 * kept - 4]
             and matches[4 * i + 1] - matches[4 * i] != matches[4 * i + 5] - matches[4 * i + 4]
@@ -1020,8 +1032,9 @@ def _between(
         return made + 1
     limit = (max(m, n)) + 40
     limit = min(limit, most)
-    if _wavefront(query, q, n, window, w, m, 1, False, limit, wave, head, result):
-        return _trace(q, w, 1, wave, head, result, blocks, made)
+    # Walked backwards, so that of equally good alignments the one with its gaps furthest left comes out.
+    if _wavefront(query, a - 1, n, window, b - 1, m, -1, False, limit, wave, head, result):
+        return _trace(a - 1, b - 1, -1, wave, head, result, blocks, made)
     _put(blocks, made, q, w, 1, 0, n, 0, m)
     blocks[5 * made + 4] = 1
     return made + 1
