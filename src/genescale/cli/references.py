@@ -313,7 +313,7 @@ def _seeds(folder: Path, progress: "Progress") -> None:
 
 
 class Progress:
-    """One line on standard error that follows a long build: phase, share of its file, seconds. Piped: a line a phase."""
+    """One line on standard error that follows a long build: phase, share of its file, seconds. Piped: one per phase."""
 
     def __init__(self, terminal: bool) -> None:
         self._terminal = terminal

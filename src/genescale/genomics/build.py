@@ -339,7 +339,7 @@ def _contigs(
         known = known_contig(name, length, table) if table else None
         theirs = _annotation_name(name, known, annotation)
         note = annotation.notes.get(theirs, ContigNote())
-        aliases = aliases_of(name, known, md5, note.names)
+        aliases = aliases_of(name, known, md5, [theirs, *note.names])
         called = {name, *aliases}
         mitochondrial = note.mitochondrial or md5 == RCRS_MD5 or any(is_mitochondrial(n) for n in called)
         code = codes.get(theirs) or (VERTEBRATE_MITOCHONDRIAL if mitochondrial else 1)
@@ -361,7 +361,11 @@ def _contigs(
 def _annotation_name(name: str, known: Known | None, annotation: Annotation) -> str:
     """What the annotation calls a contig of the genome."""
     called = (name, *aliases_of(name, known))
-    return next((n for n in called if n in annotation.notes or n in annotation.contigs), name)
+    same = next((n for n in called if n in annotation.notes or n in annotation.contigs), None)
+    if same is not None:
+        return same
+    also = (n for n, note in annotation.notes.items() if not set(called).isdisjoint(note.names))
+    return next(also, name)
 
 
 T = TypeVar("T")
