@@ -145,7 +145,7 @@ class _Workplace:
         self.models = models_of(bundle)
         codes = bytes(2 if contig.name == "MT" else 1 for contig in bundle.contigs)  # as VEP on a GFF file
         lengths = bundle.array("transcript_cdna_length")
-        self.judge = Judge(self.models, codes or b"\1", int(lengths.max()) if len(lengths) else 0)
+        self.judge: Any = Judge(self.models, codes or b"\1", int(lengths.max()) if len(lengths) else 0)
         transcripts = len(lengths) + 1
         self.candidates = np.zeros(transcripts, np.int32)
         self.seen = np.zeros(transcripts, np.int32)
@@ -218,17 +218,18 @@ def _run(place: _Workplace, variants: Variants, pairs: Pairs) -> None:
         pairs.count, pairs.text_length = judge.count, judge.text_length
         if done == variants.count:
             return
-        why = REASONS[judge.why]
+        why: str = REASONS[int(judge.why)]
+        wanted = int(judge.wanted)
         if why == "scratch":
-            place.more_letters(judge.wanted)
+            place.more_letters(wanted)
         elif why == "rows":
-            pairs.grow(max(judge.wanted, 2 * len(pairs.variant)), 0)
+            pairs.grow(max(wanted, 2 * len(pairs.variant)), 0)
         else:
-            pairs.grow(0, max(judge.wanted, 2 * len(pairs.text)))
+            pairs.grow(0, max(wanted, 2 * len(pairs.text)))
         _give(judge, pairs)
 
 
-def _give(judge: Judge, pairs: Pairs) -> None:
+def _give(judge: Any, pairs: Pairs) -> None:
     columns = {name: _view(getattr(pairs, name)) for name, _ in _COLUMNS}
     judge.pairs_are(pairs.count, pairs.text_length, columns, _view(pairs.text))
 
