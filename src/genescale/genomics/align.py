@@ -45,8 +45,10 @@ SEED_FORMAT: Final = 1
 SEEDS: Final = ("seeds-shape", "seeds-offset", "seeds-position", "seeds-check")
 UNINDEXED_BASES: Final = 8_000_000  # a bundle without seeds gets them in memory up to this size; that takes 0.2 s
 
-_SHORT: Final = 2_000  # up to here a query is looked up at every base
-_PERIOD: Final = 32  # beyond, at a few neighbouring bases of every so many
+_SHORT: Final = 300  # up to here a query is looked up at every base; beyond, at some bases in every `_PERIOD`
+_PERIOD: Final = 16
+_LONG: Final = 2_000
+_LONG_PERIOD: Final = 32
 _MOST_ALTERNATIVES: Final = 50
 _MOST_CHAINS: Final = 400
 _WAVE_COSTS: Final = 800
@@ -387,8 +389,8 @@ class Aligner:
         frequent ones too; and a short query that still lies nowhere, by words with one base changed.
         """
         length = len(turned[0])
-        dense = length <= _SHORT
-        quick = self._search(turned, period=1 if dense else _PERIOD, most=64 if dense else 32, near=False)
+        period = 1 if length <= _SHORT else _PERIOD if length <= _LONG else _LONG_PERIOD
+        quick = self._search(turned, period=period, most=64 if length <= _LONG else 32, near=False)
         if quick and (quick[0].score >= 0.6 * known or _explained(quick) >= 0.9 * known):
             return quick, False
         slow = self._search(turned, period=1, most=2_000 if length <= 20_000 else 100, near=False)
@@ -411,7 +413,7 @@ class Aligner:
         self, reference: _Reference, codes: bytes, reverse: bool, period: int, most: int, near: bool
     ) -> list[_Chain]:
         length = len(codes)
-        least = reference.k + (0 if length <= _SHORT else 5) - (4 if near else 0)
+        least = reference.k + (0 if length <= _LONG else 5) - (4 if near else 0)
         slots = 1 << min(20, max(10, (length // 4).bit_length()))
         if self._recent.size < 2 * slots:
             self._recent = np.empty(2 * slots, np.int64)
