@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from genescale.errors import UnknownName
-from genescale.genomics import compact, embedded_facts, mito
+from genescale.genomics import compact, embedded_facts, mito, synthetic
 from genescale.genomics.build import build_bundle
 from genescale.genomics.bundle import LIST_FILE, read_listing
 from genescale.genomics.compact import Compact
@@ -49,9 +49,14 @@ def build_all(target: str | Path) -> list[Path]:
 
 
 def build(name: str, target: str | Path) -> Path:
-    """Build one embedded bundle in the folder `target`, which appears whole or not at all."""
+    """Build one embedded bundle in the folder `target`, which appears whole or not at all.
+
+    `synthetic-demo` is not embedded but made here too, from seed 1.
+    """
+    if name == synthetic.NAME:
+        return synthetic.build(target, replace=True).path
     if name not in EMBEDDED:
-        raise UnknownName(f"{name!r} is not embedded; {', '.join(EMBEDDED)} are")
+        raise UnknownName(f"{name!r} is not embedded; {', '.join(EMBEDDED)} are, and {synthetic.NAME} can be made")
     reference, target = EMBEDDED[name], Path(target)
     held = compact.read(reference.file)
     target.parent.mkdir(parents=True, exist_ok=True)
