@@ -12,11 +12,12 @@ given and `ambiguous` is set.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from genescale.errors import InvalidInput, UnknownName
 from genescale.genomics import hgvs
+from genescale.genomics.aliases import known_contigs
 from genescale.genomics.back_translation import back_translate
 from genescale.genomics.bundle import Bundle
 from genescale.genomics.edits import Found, Numbering, no_change
@@ -71,11 +72,7 @@ def resolve(bundle: Bundle, text: str) -> Resolved:
         return resolve_vcf(bundle, *record, text=name)
     if name.count(":") == 3 and name.split(":", 2)[1].isdigit():
         return resolve_spdi(bundle, parse_spdi(name), text=name)
-    if hgvs.is_lab_name(name):
-        return _of_lab_name(bundle, name)
-    if ":" not in name:
-        raise InvalidInput(f"{name[:40]!r} is no name of a variant; write {FORMS}", code="unknown_form")
-    return resolve_hgvs(bundle, hgvs.parse(name), text=name)
+    return _of_hgvs_text(bundle, name)
 
 
 def variants_of(resolved: Iterable[Resolved]) -> Variants:
@@ -205,6 +202,26 @@ def _of_vrs(name: str) -> Resolved:
     )
 
 
+def _of_hgvs_text(bundle: Bundle, name: str) -> Resolved:
+    if name.startswith("m."):
+        return _of_bare_mitochondrial(bundle, name)
+    if hgvs.is_lab_name(name):
+        return _of_lab_name(bundle, name)
+    if ":" not in name:
+        raise InvalidInput(f"{name[:40]!r} is no name of a variant; write {FORMS}", code="unknown_form")
+    return resolve_hgvs(bundle, hgvs.parse(name), text=name)
+
+
+def _of_bare_mitochondrial(bundle: Bundle, text: str) -> Resolved:
+    """`m.3243A>G` alone: people leave the accession out, since there is one mitochondrial genome."""
+    circles = [contig.name for contig in bundle.contigs if contig.circular and contig.codon_table == 2]
+    if len(circles) != 1:
+        raise UnknownName(f"{bundle.name} has no mitochondrial genome; {text[:40]} needs the accession of one")
+    found = resolve_hgvs(bundle, hgvs.parse(f"{circles[0]}:{text}"), text=text)
+    note = Note("accession_assumed", f"{text[:40]} names no sequence; {circles[0]} of {bundle.name} was used")
+    return replace(found, notes=(note, *found.notes))
+
+
 # --- laboratory strings and alleles -----------------------------------------------------------------------------------
 
 
@@ -269,6 +286,7 @@ def _of_variant(bundle: Bundle, name: HgvsVariant, text: str) -> Resolved:
     accession, notes = _transcript_accession(bundle, name)
     named = find_transcripts(bundle, accession, protein=name.type == "p")
     notes.extend(named.notes)
+    best = named.transcripts[0].name
     variants: list[VcfVariant] = []
     ambiguous = False
     for transcript in named.transcripts:
@@ -286,27 +304,39 @@ def _of_variant(bundle: Bundle, name: HgvsVariant, text: str) -> Resolved:
     if len(named.transcripts) > 1:
         notes.append(Note("several_places", f"{accession} lies at {len(named.transcripts)} places of {bundle.name}"))
         ambiguous = True
-    return Resolved(text, form, tuple(variants), tuple(notes), ambiguous, named.transcripts[0].name)
+    return Resolved(text, form, tuple(variants), tuple(notes), ambiguous, best)
 
 
 def _contig_of(bundle: Bundle, name: HgvsVariant, notes: list[Note]) -> int:
     contig = bundle.contig(name.accession)
     if contig < 0:
-        hint = ""
-        if name.accession.startswith(("NM_", "NR_", "XM_", "XR_", "ENST")):
-            hint = ". It looks like a transcript: its positions are c. or n."
-        elif name.accession.startswith(("LRG_", "NG_")):
-            hint = ". Positions on gene regions (LRG_, NG_) are not kept; give the transcript with c. or the chromosome"
-        try:
-            bundle.contig_named(name.accession)
-        except UnknownName as error:
-            raise UnknownName(f"{error}{hint}") from None
+        contig = _contig_without_version(bundle, name.accession, notes)
     mitochondrial = bundle.contigs[contig].codon_table == 2 and bundle.contigs[contig].circular
     if name.type == "m" and not mitochondrial:
         raise InvalidInput(f"m. is for the mitochondrial genome; {name.accession} takes g.", code="wrong_type")
     if name.type == "g" and mitochondrial:
         notes.append(Note("type_m", f"positions on {name.accession} are written m. by HGVS"))
     return contig
+
+
+def _contig_without_version(bundle: Bundle, accession: str, notes: list[Note]) -> int:
+    """The contig that an accession without version means, or an error that says what the name may be instead."""
+    spelled = [n for contig in bundle.contigs for n in (contig.name, *contig.aliases) if n.startswith(f"{accession}.")]
+    if len(spelled) == 1:
+        notes.append(Note("version_assumed", f"{accession} has no version; {spelled[0]} was used"))
+        return bundle.contig(spelled[0])
+    hint = ""
+    elsewhere = next((known for known in known_contigs() if accession in known.names), None)
+    if elsewhere is not None:
+        hint = f". It is {elsewhere.names[0]} of {elsewhere.assembly}; {bundle.name} is {bundle.assembly}"
+    elif accession.startswith(("NM_", "NR_", "XM_", "XR_", "ENST")):
+        hint = ". It looks like a transcript: its positions are c. or n."
+    elif accession.startswith(("LRG_", "NG_")):
+        hint = ". Positions on gene regions (LRG_, NG_) are not kept; give the transcript with c. or the chromosome"
+    try:
+        return bundle.contig_named(accession)
+    except UnknownName as error:
+        raise UnknownName(f"{error}{hint}") from None
 
 
 def _transcript_accession(bundle: Bundle, name: HgvsVariant) -> tuple[str, list[Note]]:

@@ -210,7 +210,8 @@ def find_transcripts(bundle: Bundle, name: str, *, protein: bool = False) -> Nam
     More than one only when the same accession lies at several places. Raises `UnknownName` with what there is instead.
     """
     pools = ("protein_name", "transcript_name") if protein else ("transcript_name", "protein_name")
-    for spelled in dict.fromkeys((name, name.upper())):
+    # Many leave out what all mitochondrial genes begin with: ND4 is MT-ND4.
+    for spelled in dict.fromkeys((name, name.upper(), f"MT-{name.upper()}")):
         for pool in pools:
             exact = _equal(bundle, pool, spelled)
             if exact:
