@@ -92,7 +92,8 @@ def build(
     align
         Also store the index for placing raw DNA. Without it, the index is made whenever it is needed.
     embedded
-        Compile the embedded reference of this name; no files are needed.
+        Make mitochondrion, clinical-panel or the invented synthetic-demo (say which with --name); no files are
+        needed.
     synthetic
         Mark it as invented, so that no result can pass for a real one.
     replace
@@ -109,7 +110,7 @@ def build(
     store = references(data, settings)
     target = store.new_path(name, replace=replace, embedded=embedded)
     if embedded:
-        return _build_embedded(store, name, target, use=use, json=json)
+        return _build_embedded(store, name, target, align=align, use=use, json=json)
     genes = gff3 or gtf
     if fasta is None or genes is None or (gff3 and gtf):
         raise CannotStart("say --fasta FILE and one of --gff3 FILE and --gtf FILE")
@@ -150,10 +151,12 @@ def build(
     return 0
 
 
-def _build_embedded(store: References, name: str, target: Path, *, use: bool, json: bool) -> int:
+def _build_embedded(store: References, name: str, target: Path, *, align: bool, use: bool, json: bool) -> int:
     from genescale.genomics import embedded_build  # noqa: PLC0415 - only this way of building pays for it
 
     embedded_build.build(name, target)
+    if align:
+        _seeds(target, Progress(sys.stderr.isatty()))
     held = store.use(name) if use else store.held(name)
     print(pretty(_held_json(held)) if json else _answer(held))
     return 0
@@ -269,10 +272,15 @@ def info(
     invented = ", synthetic" if listing["synthetic"] else ""
     print(f"{listing['assembly'] or 'assembly not said'}, {listing['kind']}{invented}, by {listing['created_by']}")
     print(f"digest {listing['digest']}")
+    if "about" in listing:
+        print(f"{listing['about']['what']}\n{listing['about']['use']}")
     for source in listing["sources"]:
         print(f"  {source['role']:<8} {source.get('file', ''):<32} sha256 {source.get('sha256', 'unknown')}")
-    for name_ in sorted(listing.get("facts", {})):
-        print(f"  facts    {name_}")
+        if "what" in source:
+            print(f"           {source['what']}; {source['licence']}")
+    for name_, table in sorted(listing.get("facts", {}).items()):
+        said = ", ".join(text for text in (table["version"], table["date"], table["licence"]) if text)
+        print(f"  facts    {name_:<20} {table['rows']:>10,} variants; {said or 'its file says no more'}")
     for contig in listing["contigs"][: 10 * _SHOWN]:
         print(_contig_line(contig))
     if len(listing["contigs"]) > 10 * _SHOWN:
