@@ -246,7 +246,7 @@ _VARIANT_COLUMNS: Final = (
     *("ref_offset", "ref_length", "alt_offset", "alt_length", "text"),
 )
 _TRANSCRIPT_COLUMNS: Final = (
-    *("transcript_order", "transcript_gene", "transcript_exon", "transcript_flags", "transcript_strand"),
+    *("transcript_gene", "transcript_exon", "transcript_flags", "transcript_strand"),
     *("transcript_biotype", "transcript_tsl", "transcript_appris", "transcript_version_size"),
     *("transcript_cdna_length", "cds_cdna_start", "cds_cdna_end", "transcript_phase"),
 )
@@ -286,7 +286,7 @@ class Renderer:
             for pool in _POOLS
         )
         self._kernel: Any = Kernel(
-            tuple(bundle.array(name).data for name in _TRANSCRIPT_COLUMNS),
+            (_places(bundle).data, *(bundle.array(name).data for name in _TRANSCRIPT_COLUMNS)),
             pools,
             self._words(bundle),
             tuple(cache.data for cache in caches),
@@ -336,7 +336,7 @@ class Renderer:
         `keep` and `picked` are one byte for each pair: which rows are written, and which carry PICK.
         """
         records, variants = scanner.records, scanner.variants
-        if len(self._scratch[0]) <= variants.count or len(self._scratch[2]) < pairs.count:
+        if len(self._scratch[0]) <= variants.count or len(self._scratch[1]) < pairs.count:
             self._scratch = _scratch(2 * variants.count, 2 * pairs.count)
         self._kernel.load(
             memoryview(block),
@@ -515,4 +515,12 @@ def _view(pool: NDArray[Any]) -> memoryview:
 
 
 def _scratch(variants: int, pairs: int) -> tuple[NDArray[np.int64], ...]:
-    return np.empty(variants + 1, np.int64), np.empty(variants + 1, np.int64), np.empty(pairs + 1, np.int64)
+    return np.empty(variants + 1, np.int64), np.empty(pairs + 1, np.int64), np.empty(pairs + 1, np.int64)
+
+
+def _places(bundle: Bundle) -> NDArray[np.int32]:
+    """For each transcript its place among all names in their order: VEP writes the rows of a variant so."""
+    by_name = bundle.array("transcript_name_sorted")
+    places = np.empty(len(by_name), np.int32)
+    places[by_name] = np.arange(len(by_name), dtype=np.int32)
+    return places

@@ -66,7 +66,7 @@ class Renderer:
     """Writes the lines of one output. One for each thread: it keeps a cache and the place in its buffer."""
 
     # the bundle
-    transcript_order: cython.const[cython.int][::1]
+    transcript_place: cython.const[cython.int][::1]  # in the order of the names
     transcript_gene: cython.const[cython.int][::1]
     transcript_exon: cython.const[cython.int][::1]
     transcript_flags: cython.const[cython.uint][::1]
@@ -183,8 +183,8 @@ class Renderer:
 
     # scratch
     pair_first: cython.longlong[::1]
-    cursor: cython.longlong[::1]
     order: cython.longlong[::1]
+    spare: cython.longlong[::1]
     out: cython.uchar[::1]
     at = cython.declare(cython.longlong, visibility="public")
     lines = cython.declare(cython.longlong, visibility="public")
@@ -193,7 +193,7 @@ class Renderer:
     def __init__(self, columns, names, words, caches):
         """`columns`, `names`, `words` and `caches` are tuples in the order of the attributes above."""
         (
-            self.transcript_order,
+            self.transcript_place,
             self.transcript_gene,
             self.transcript_exon,
             self.transcript_flags,
@@ -311,7 +311,7 @@ class Renderer:
             self.keep = keep
         if picked is not None:
             self.picked = picked
-        self.pair_first, self.cursor, self.order = scratch
+        self.pair_first, self.order, self.spare = scratch
         variants_used: cython.longlong = self.first_row[record_count] if record_count else 0
         with cython.nogil:
             self._find_pairs(variants_used)
@@ -546,71 +546,79 @@ class Renderer:
     @cython.nogil
     @cython.exceptval(check=False)
     def _ordered(self, low: cython.longlong, high: cython.longlong) -> cython.longlong:
-        """The kept pairs of variants `low` to `high` into `order`: by transcript, then by allele, as VEP does."""
+        """The kept pairs of variants `low` to `high` into `order`: by name of transcript, then by allele, as VEP does.
+
+        With `sorted_rows` the most severe come first. A sort key holds the number of the pair in its lower half, so
+        equals keep their order.
+        """
         n: cython.longlong = 0
         p: cython.longlong
-        v: cython.longlong
-        least: cython.longlong
         key: cython.longlong
-        none: cython.longlong = 4294967295
-        if high - low == 1:
-            if not self.has_keep:
-                for p in range(self.pair_first[low], self.pair_first[high]):
-                    self.order[n] = p
-                    n += 1
-            else:
-                for p in range(self.pair_first[low], self.pair_first[high]):
-                    if self.keep[p]:
-                        self.order[n] = p
-                        n += 1
-        else:
-            for v in range(low, high):
-                self.cursor[v] = self.pair_first[v]
-            while True:
-                least = none
-                for v in range(low, high):
-                    if self.cursor[v] < self.pair_first[v + 1]:
-                        key = self._place(self.cursor[v])
-                        least = min(least, key)
-                if least == none:
-                    break
-                for v in range(low, high):
-                    p = self.cursor[v]
-                    if p < self.pair_first[v + 1] and self._place(p) == least:
-                        self.cursor[v] = p + 1
-                        if not self.has_keep or self.keep[p]:
-                            self.order[n] = p
-                            n += 1
-        if self.sorted_rows:
+        last: cython.longlong = -1
+        in_order: cython.bint = True
+        for p in range(self.pair_first[low], self.pair_first[high]):
+            if self.has_keep and not self.keep[p]:
+                continue
+            key = self.transcript_place[self.p_transcript[p]] if self.p_transcript[p] >= 0 else 0x1FFFFFF
+            if self.sorted_rows:
+                key |= cython.cast(cython.longlong, self._rank(self.p_terms[p])) << 25
+            key = key << 32 | p
+            in_order &= key > last
+            last = key
+            self.order[n] = key
+            n += 1
+        if not in_order:
             self._sort(n)
+        for p in range(n):
+            self.order[p] &= 0xFFFFFFFF
         return n
-
-    @cython.cfunc
-    @cython.inline
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def _place(self, p: cython.longlong) -> cython.longlong:
-        return self.transcript_order[self.p_transcript[p]] if self.p_transcript[p] >= 0 else 4294967294
 
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
     def _sort(self, n: cython.longlong) -> cython.void:
-        """Most severe first; equals keep their order. SnpEff's ANN wants it so."""
+        """Sort the first `n` keys of `order`: short runs by insertion, then merged pairwise."""
+        run: cython.longlong = 24
+        low: cython.longlong
+        middle: cython.longlong
+        high: cython.longlong
         i: cython.longlong
         j: cython.longlong
-        p: cython.longlong
-        rank: cython.int
-        if n > 512:  # rare: a stable pass over the ranks, with `cursor` of no use any more as room would be too small
-            return
-        for i in range(1, n):
-            p = self.order[i]
-            rank = self._rank(self.p_terms[p])
-            j = i
-            while j > 0 and self._rank(self.p_terms[self.order[j - 1]]) > rank:
-                self.order[j] = self.order[j - 1]
-                j -= 1
-            self.order[j] = p
+        k: cython.longlong
+        key: cython.longlong
+        for low in range(0, n, 24):
+            high = low + run if low + run < n else n
+            for i in range(low + 1, high):
+                key = self.order[i]
+                j = i
+                while j > low and self.order[j - 1] > key:
+                    self.order[j] = self.order[j - 1]
+                    j -= 1
+                self.order[j] = key
+        while run < n:
+            low = 0
+            while low + run < n:
+                middle = low + run
+                high = middle + run if middle + run < n else n
+                for i in range(low, middle):
+                    self.spare[i] = self.order[i]
+                i = low
+                j = middle
+                k = low
+                while i < middle and j < high:
+                    if self.spare[i] <= self.order[j]:
+                        self.order[k] = self.spare[i]
+                        i += 1
+                    else:
+                        self.order[k] = self.order[j]
+                        j += 1
+                    k += 1
+                while i < middle:
+                    self.order[k] = self.spare[i]
+                    i += 1
+                    k += 1
+                low += 2 * run
+            run *= 2
 
     @cython.cfunc
     @cython.inline
