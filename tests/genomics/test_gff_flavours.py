@@ -62,7 +62,8 @@ ENSEMBL_GFF3 = [
     ),
     (
         "1 havana mRNA 101 146 . + . ID=transcript:ENST01;Parent=gene:ENSG01;biotype=protein_coding;ccdsid=CCDS9.1;"
-        "tag=basic,Ensembl_canonical,MANE_Select;transcript_id=ENST01;transcript_support_level=2 (assigned to 1);version=3"
+        "tag=basic,Ensembl_canonical,MANE_Select;transcript_id=ENST01;"
+        "transcript_support_level=2 (assigned to 1);version=3"
     ),
     "1 havana exon 101 111 . + . Parent=transcript:ENST01;rank=1",
     "1 havana exon 136 146 . + . Parent=transcript:ENST01;rank=2",
@@ -159,8 +160,8 @@ REFSEQ = [
     "##sequence-region NC_000001.11 1 246",
     "NC_000001.11 RefSeq region 1 246 . + . ID=NC_000001.11:1..246;Name=1;chromosome=1;genome=chromosome",
     (
-        "NC_000001.11 BestRefSeq gene 101 146 . + . ID=gene-ABC1;Dbxref=GeneID:672,HGNC:HGNC:77,MIM:1;Name=ABC1;gbkey=Gene;"
-        "gene=ABC1;gene_biotype=protein_coding"
+        "NC_000001.11 BestRefSeq gene 101 146 . + . ID=gene-ABC1;Dbxref=GeneID:672,HGNC:HGNC:77,MIM:1;Name=ABC1;"
+        "gbkey=Gene;gene=ABC1;gene_biotype=protein_coding"
     ),
     (
         "NC_000001.11 BestRefSeq mRNA 101 146 . + . ID=rna-NM_01.4;Parent=gene-ABC1;Dbxref=Ensembl:ENST01.3,GeneID:672;"

@@ -36,7 +36,7 @@ from genescale.genomics.aliases import (
     table_assembly,
     usual_names,
 )
-from genescale.genomics.bundle import content_digest, file_digest, text_pool
+from genescale.genomics.bundle import NPY_HEADER_SIZE, content_digest, file_digest, npy_header, text_pool
 from genescale.genomics.fasta import Segment, Sequence, pack_fasta, segments_of
 from genescale.genomics.gene_models import GeneModels, Places, gene_models, ranges
 from genescale.genomics.gff import Annotation, ContigNote, Dropped, read_annotation
@@ -315,12 +315,6 @@ class Writer:
         self.stream(name, dtype, pieces(), raw.stat().st_size // kind.itemsize)
 
 
-def npy_header(dtype: str, length: int) -> bytes:
-    """The header of a one-dimensional .npy file, version 1.0, always 128 bytes long."""
-    text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': ({length},), }}"
-    return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + text.ljust(117).encode() + b"\n"
-
-
 # ---- contigs ----
 
 
@@ -504,8 +498,7 @@ class _Known:
     def of(cls, folder: Path, segments: list[Segment]) -> "_Known":
         first = segments[0].base // 2
         last = segments[-1].base + segments[-1].end - segments[-1].start
-        header = len(npy_header("|u1", 0))
-        packed = np.fromfile(folder / "sequence.npy", np.uint8, (last + 1) // 2 - first, offset=header + first)
+        packed = np.fromfile(folder / "sequence.npy", np.uint8, (last + 1) // 2 - first, offset=NPY_HEADER_SIZE + first)
         start = np.array([s.start for s in segments], np.int64)
         return cls(packed, start, np.array([s.base - s.start - 2 * first for s in segments], np.int64))
 

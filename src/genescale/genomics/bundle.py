@@ -27,6 +27,7 @@ from genescale.genomics.aliases import alias_index, usual_names
 
 FORMAT: Final = 1
 LIST_FILE: Final = "bundle.json"
+NPY_HEADER_SIZE: Final = 128
 INDEX_REACH: Final = 6_000  # the flank of 5,000 plus the 1,000 that VEP's HGVS shift may add to it
 
 # The string pools in which names are looked up: `<pool>_sorted` holds their entries in the order of their text.
@@ -115,7 +116,10 @@ class Bundle:
         the list cannot be read. A missing or short array is `BundleDamaged` at first use, or at once by `verify`.
         """
         folder = Path(path)
-        return cls(folder, read_listing(folder))
+        try:
+            return cls(folder, read_listing(folder))
+        except (KeyError, TypeError) as error:
+            raise BundleDamaged(f"{folder / LIST_FILE} lacks {error}: build the bundle again") from error
 
     def array(self, name: str) -> Array:
         """The array `name`, mapped read-only."""
@@ -193,17 +197,24 @@ class Bundle:
         try:
             with file.open("rb") as opened:
                 held = file.stat().st_size
-                if held < size + 64 or held > size + 4096:
+                if held != NPY_HEADER_SIZE + size:
                     raise BundleDamaged(
                         f"{file} has {held} bytes and should hold {entry['length']} of {entry['dtype']}: build it again"
                     )
                 if size == 0:
-                    return np.empty(0, dtype)
+                    nothing = np.empty(0, dtype)
+                    nothing.flags.writeable = False
+                    return nothing
                 view = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:
             raise BundleDamaged(f"cannot read {file} ({error.strerror}): build the bundle again") from error
-        # The header of an .npy file is padded to a multiple of 64 bytes and everything after it is the array.
-        return np.frombuffer(view, dtype, count=int(entry["length"]), offset=held - size)
+        return np.frombuffer(view, dtype, count=int(entry["length"]), offset=NPY_HEADER_SIZE)
+
+
+def npy_header(dtype: str, length: int) -> bytes:
+    """The header of a one-dimensional .npy file, version 1.0. Numpy would pad it to some length; ours is always one."""
+    text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': ({length},), }}"
+    return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + text.ljust(117).encode() + b"\n"
 
 
 def read_listing(folder: Path) -> dict[str, Any]:

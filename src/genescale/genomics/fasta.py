@@ -228,9 +228,9 @@ def _refuse_letter(text: bytes, place: str, line: int, name: str) -> None:
     for number, row in enumerate(text.split(b"\n"), line):
         for letter in row.rstrip(b"\r"):
             if CODES[letter] == _BAD:
-                shown = chr(letter) if 33 <= letter < 127 else f"byte 0x{letter:02x}"
+                shown = repr(chr(letter)) if 33 <= letter < 127 else f"byte 0x{letter:02x}"
                 raise InvalidInput(
-                    f"{shown!r} is no base of DNA (sequence {name}); bases are ACGT, U, N and the IUPAC letters",
+                    f"{shown} is no base of DNA (sequence {name}); bases are ACGT, U, N and the IUPAC letters",
                     code="not_dna",
                     place=f"{place}, line {number}",
                 )
