@@ -43,7 +43,7 @@ Outcome: TypeAlias = Literal[
 
 SEED_FORMAT: Final = 1
 SEEDS: Final = ("seeds-shape", "seeds-offset", "seeds-position", "seeds-check")
-UNINDEXED_BASES: Final = 8_000_000  # a bundle without seeds gets them in memory up to this size; that takes 0.2 s
+UNINDEXED_BASES: Final = 64_000_000  # a bundle without seeds gets them in memory up to this size, within 3 s
 
 _SHORT: Final = 300  # up to here a query is looked up at every base; beyond, at some bases in every `_PERIOD`
 _PERIOD: Final = 16
@@ -64,7 +64,7 @@ class Options:
     ambiguous_from: float = 0.95  # a second place that scores this share of the best makes the answer ambiguous
     call_ambiguous: bool = False  # call variants at the best place even so
     anchor: int = 8  # matching bases that a variant needs between itself and each end
-    minimum_identity: float = 0.80  # below it a place is told and no variant is called
+    minimum_identity: float = 0.85  # below it a place is told and no variant is called
     largest_gap: int = 20_000  # bases of a deletion or insertion that one placement may span
 
 
@@ -336,6 +336,15 @@ class _Aligned(NamedTuple):
     def identity(self) -> float:
         return self.matches / max(1, self.matches + self.mismatches + self.gaps)
 
+    def explained(self, length: int) -> list[tuple[int, int]]:
+        """The stretches of the query, as it was given, that are aligned: from, to, counted from 0."""
+        spans: list[tuple[int, int]] = []
+        at = self.query_start
+        for a, b, _, _ in sorted(self.dissimilar):
+            spans.append(_turned(at, a, self.chain.reverse, length))
+            at = b
+        return [*spans, _turned(at, self.query_end, self.chain.reverse, length)]
+
 
 class Aligner:
     """Places sequences in one bundle or several. Holds working memory, so each thread needs its own."""
@@ -367,6 +376,10 @@ class Aligner:
         if known < minimum:
             reason = f"{known} known bases are too few to place uniquely; {minimum} are needed"
             return self._without_place(dna, "too_short", reason)
+        unit = _repeat_unit(dna.codes)
+        if unit:
+            reason = f"it repeats {unit} base{'s' * (unit > 1)} over and over; send it with what lies beside it"
+            return self._without_place(dna, "too_repetitive", reason)
         turned = (dna.codes, reverse_complement(dna.codes))
         chains, repetitive = self._chains(turned, known)
         floor = self._floor(len(dna))
@@ -496,7 +509,7 @@ class Aligner:
                 if parts and (chain.score < floor + 10 or len(parts) == _MOST_ALTERNATIVES):
                     continue
                 one = self._align(turned[chain.reverse], chain)
-                home = _home(parts, *_span(one, length), length)
+                home = _home(parts, *_turned(one.query_start, one.query_end, chain.reverse, length), length)
                 if home is None:
                     parts.append([one])
                 else:
@@ -544,8 +557,11 @@ class Aligner:
             if not unsolved:
                 blocks.append((a, b, c, d))
                 continue
-            solved = self._second_try(codes, window, (a, b, c, d))
-            if solved is None:
+            unknown = window[c:d].tobytes().count(15)
+            solved = None if 2 * unknown > d - c else self._second_try(codes, window, (a, b, c, d))
+            if solved is None and 2 * unknown > d - c:
+                blocks.append((a, b, c, d))  # told as unknown, and not missing from the answer
+            elif solved is None:
                 dissimilar.append((a, b, c, d))
             else:
                 blocks += solved
@@ -650,7 +666,7 @@ class Aligner:
             )
         placements = [self._placement(turned, part, length) for part in good]
         placements.sort(key=lambda placement: (placement.query_start, placement.query_end))
-        unexplained = _rest(length, placements)
+        unexplained = _rest(length, [part[0] for part in good])
         outcome: Outcome = "placed"
         reason = ""
         missing = sum(b - a + 1 for a, b in unexplained)
@@ -666,6 +682,8 @@ class Aligner:
         elif len(placements) > 1:
             outcome = "partial"
             reason = f"its parts lie in {len(placements)} places"
+        elif missing:
+            reason = f"{missing} bases at its ends do not align"
         return Answer(dna.name, length, outcome, reason, tuple(placements), unexplained, None, self._names, dna.uracil)
 
     def _placement(self, turned: tuple[bytes, bytes], part: list[_Aligned], length: int) -> Placement:
@@ -729,6 +747,15 @@ class Aligner:
         )
 
 
+def _repeat_unit(codes: bytes) -> int:
+    """The unit of a query that is nothing but a simple repeat, else 0: nine in ten bases equal the one a unit back."""
+    read = np.frombuffer(codes, np.uint8)
+    for unit in range(1, 7):
+        if np.count_nonzero((read[unit:] == read[:-unit]) & (read[unit:] != 15)) > 0.9 * np.count_nonzero(read != 15):
+            return unit
+    return 0
+
+
 def _explained(chains: list[_Chain]) -> int:
     """How many bases of the query the best chains span together."""
     spans: list[tuple[int, int]] = []
@@ -738,18 +765,18 @@ def _explained(chains: list[_Chain]) -> int:
     return sum(b - a for a, b in spans)
 
 
-def _span(one: _Aligned, length: int) -> tuple[int, int]:
-    """The aligned part of the query, from 0, in the query as it was given."""
-    if one.chain.reverse:
-        return length - one.query_end, length - one.query_start
-    return one.query_start, one.query_end
+def _turned(start: int, end: int, reverse: bool, length: int) -> tuple[int, int]:
+    """[start, end) of the turned query in the query as it was given."""
+    return (length - end, length - start) if reverse else (start, end)
 
 
 def _home(parts: list[list[_Aligned]], start: int, end: int, length: int) -> list[_Aligned] | None:
     """The part that explains more than half of the query's [start, end)."""
     for part in parts:
-        a, b = _span(part[0], length)
-        if 2 * (min(b, end) - max(a, start)) > end - start:
+        shared = 0
+        for a, b in part[0].explained(length):
+            shared += max(0, min(b, end) - max(a, start))
+        if 2 * shared > end - start:
             return part
     return None
 
@@ -826,6 +853,8 @@ def _scored(
     for a, b, c, d in blocks:
         q, w = b - a, d - c
         consumed += q
+        if 2 * window[c:d].tobytes().count(15) > w:
+            continue  # what the reference does not know is neither right nor wrong
         mismatches += min(q, w)
         cost += 4 * min(q, w)
         if q != w:
@@ -863,28 +892,16 @@ def _place_of(one: _Aligned, length: int) -> Place:
     )
 
 
-def _rest(length: int, placements: Sequence[Placement]) -> tuple[tuple[int, int], ...]:
-    """The stretches of the query that no placement explains."""
-    covered: list[tuple[int, int]] = []
-    for placement in placements:
-        inner = sorted(
-            (u.query_start, u.query_end) for u in placement.uncalled if u.reason == "dissimilar" and u.query_end
-        )
-        at = placement.query_start
-        for a, b in inner:
-            if a > at:
-                covered.append((at, a - 1))
-            at = max(at, b + 1)
-        if at <= placement.query_end:
-            covered.append((at, placement.query_end))
+def _rest(length: int, aligned: Sequence[_Aligned]) -> tuple[tuple[int, int], ...]:
+    """The stretches of the query that none of these explains, 1-based and inclusive."""
     rest: list[tuple[int, int]] = []
-    at = 1
-    for a, b in sorted(covered):
+    at = 0
+    for a, b in sorted(span for one in aligned for span in one.explained(length)):
         if a > at:
-            rest.append((at, a - 1))
-        at = max(at, b + 1)
-    if at <= length:
-        rest.append((at, length))
+            rest.append((at + 1, a))
+        at = max(at, b)
+    if at < length:
+        rest.append((at + 1, length))
     return tuple(rest)
 
 

@@ -1,6 +1,7 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 # pyright: basic, reportGeneralTypeIssues=false, reportInvalidTypeForm=false, reportMissingModuleSource=false
 # pyright: reportAttributeAccessIssue=false, reportInvalidTypeArguments=false, reportIndexIssue=false
+# pyright: reportAssignmentType=false
 # ruff: noqa: C901, PLR0912, PLR0915 (two loops of the wavefront are long because their cells share a dozen registers)
 # (annotations are Cython's here: `type[::1]` is contiguous memory)
 """Placing a DNA string in a reference: seed look-up, chaining, and exact alignment of what lies between exact matches.
@@ -90,8 +91,8 @@ def count_seeds(
     offset: cython.uint[::1],
 ) -> None:
     """How many sampled words fall into each of the `1 << bits` buckets; bucket b is counted in `offset[b + 1]`."""
-    check: cython.uchar[::1] = bytearray(1)
-    _sample(packed, base, length, circular, k, stride, bits, False, offset, offset[:0], check)
+    nowhere: cython.uchar[::1] = bytearray(1)
+    _sample(packed, base, length, circular, k, stride, bits, False, offset, offset[:0], nowhere)
 
 
 def fill_seeds(
@@ -1000,6 +1001,35 @@ def _tidy(matches: cython.longlong[::1], count: cython.longlong) -> cython.longl
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
+def _plain(blocks: cython.longlong[::1], first: cython.longlong, made: cython.longlong) -> cython.longlong:
+    """One difference instead of many where they leave no more in common than chance would; the new count."""
+    i: cython.longlong
+    n: cython.longlong
+    m: cython.longlong
+    common: cython.longlong
+    least: cython.longlong
+    if made - first < 3:
+        return made
+    n = blocks[5 * made - 4] - blocks[5 * first]
+    m = blocks[5 * made - 2] - blocks[5 * first + 2]
+    common = n
+    for i in range(first, made):
+        common -= blocks[5 * i + 1] - blocks[5 * i]
+    # Beside a large gap an alignment may choose what to match, and so finds more by chance.
+    least = 62 if -20 <= n - m <= 20 else 78
+    n = min(n, m)
+    if n < 12 or 100 * common >= least * n:
+        return made
+    blocks[5 * first + 1] = blocks[5 * made - 4]
+    blocks[5 * first + 3] = blocks[5 * made - 2]
+    if n > 300:
+        blocks[5 * first + 4] = 1
+    return first + 1
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 def _between(
     query: cython.const[cython.uchar][::1],
     window: cython.const[cython.uchar][::1],
@@ -1034,7 +1064,8 @@ def _between(
     limit = min(limit, most)
     # Walked backwards, so that of equally good alignments the one with its gaps furthest left comes out.
     if _wavefront(query, a - 1, n, window, b - 1, m, -1, False, limit, wave, head, result):
-        return _trace(a - 1, b - 1, -1, wave, head, result, blocks, made)
+        limit = _trace(a - 1, b - 1, -1, wave, head, result, blocks, made)
+        return _plain(blocks, made, limit)
     _put(blocks, made, q, w, 1, 0, n, 0, m)
     blocks[5 * made + 4] = 1
     return made + 1
