@@ -13,6 +13,7 @@ What is wrong in the sources is mended or left out here, and counted: `docs/expl
 import csv
 import gzip
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -86,6 +87,17 @@ WORDS = {  # column: (table, column of the source); text with few different valu
     "trna_position": ("Annot", "model_position"),
     "trna_stem_loop": ("Annot", "stem_loop"),
 }
+# What HmtVar says about an amino acid change: worth nothing where it has the change wrong.
+ABOUT_AMINO_ACIDS = {*NUMBERS, "tier", *(name for name in WORDS if name.endswith("_class"))}
+# NCBI's genetic code 2 in its own order of bases
+CODE = dict(
+    zip(
+        ("".join(codon) for codon in itertools.product("TCAG", repeat=3)),
+        "FFLLSSSSYY**CCWWLLLLPPPPHHQQRRRRIIMMTTTTNNKKSS**VVVVAAAADDEEGGGG",
+        strict=True,
+    )
+)
+COMPLEMENT = str.maketrans("ACGT", "TGCA")
 HAPLOGROUP_BASES = ("A", "C", "G", "T", "gap", "oth")
 
 
@@ -140,9 +152,10 @@ def derive(database: Path, lineage: Path) -> tuple[dict[str, Any], dict[str, com
     counts: dict[str, int] = {}
     sequence = reference(source)
     columns: dict[str, compact.Column] = {"sequence": np.frombuffer(sequence.encode(), np.uint8)}
-    columns |= genes(source, lineage / "mtdna.gff", counts)
+    annotation = genes(source, lineage / "mtdna.gff", counts)
+    columns |= annotation
     columns |= conservation(source, counts)
-    columns |= known_variants(source, sequence, counts)
+    columns |= known_variants(source, sequence, annotation, counts)
     tables, table_names = haplogroup_bases(source, sequence, counts)
     columns |= tables
     gnomad, populations, haplogroups = gnomad_variants(lineage, sequence, counts)
@@ -275,10 +288,14 @@ def conservation(source: sqlite3.Connection, counts: dict[str, int]) -> dict[str
     return columns
 
 
-def known_variants(source: sqlite3.Connection, sequence: str, counts: dict[str, int]) -> dict[str, compact.Column]:
+def known_variants(
+    source: sqlite3.Connection, sequence: str, annotation: dict[str, compact.Column], counts: dict[str, int]
+) -> dict[str, compact.Column]:
     """The variants of HmtVar, one row for each locus that a variant lies in, as VCF alleles moved fully to the left."""
     rows = list(hmtvar_rows(source, sequence, counts))
     order = [row.id for row in rows]
+    mistaken = mistaken_amino_acids(source, sequence, annotation)
+    counts["predictions_dropped_other_amino_acid"] = len(mistaken.intersection(order))
     columns: dict[str, compact.Column] = {
         "known_position": np.diff(np.array([row.position for row in rows], np.uint16), prepend=np.uint16(0)),
         "known_ref": [row.ref for row in rows],
@@ -287,6 +304,7 @@ def known_variants(source: sqlite3.Connection, sequence: str, counts: dict[str, 
     columns |= coded("known_locus", [row.locus for row in rows])
     for name, (table, column, decimals) in NUMBERS.items():
         values = by_id(source, table, column)
+        values |= dict.fromkeys(mistaken) if name in ABOUT_AMINO_ACIDS else {}
         known = [UNKNOWN if values[i] is None else thousandths(values[i], decimals) for i in order]
         columns[f"known_{name}"] = np.array(known, np.uint16)
     for name, column in FREQUENCIES.items():
@@ -297,12 +315,38 @@ def known_variants(source: sqlite3.Connection, sequence: str, counts: dict[str, 
         columns[f"known_{name}"] = np.array([place[values[i]] for i in order], np.uint16)
     for name, (table, column) in WORDS.items():
         values = by_id(source, table, column)
+        values |= dict.fromkeys(mistaken) if name in ABOUT_AMINO_ACIDS else {}
         columns |= coded(f"known_{name}", [tidy(values[i]) for i in order])
     counts["known_rows"] = len(rows)
     counts["known_variants"] = len({row[:3] for row in rows})
     clinvar = Counter(tidy(value) for value in by_id(source, "Predict", "clinvar_pred").values())
     counts["clinvar_pathogenic"] = clinvar["Pathogenic"]
     return columns
+
+
+def mistaken_amino_acids(source: sqlite3.Connection, sequence: str, annotation: dict[str, compact.Column]) -> set[int]:
+    """Rows whose amino acid change is not what the substitution does: their codons have a wrong base in `Loci`."""
+    ends = zip(*(annotation[f"gene_{name}"] for name in ("name", "start", "end", "strand")), strict=True)
+    genes = {name: (int(start), int(end), strand) for name, start, end, strand in ends}
+    found: set[int] = set()
+    query = (
+        "select id, nt_start, alt, locus, aa_change from Main where aa_change is not null and alt in ('A','C','G','T')"
+    )
+    for number, position, alt, locus, said in source.execute(query):
+        start, end, strand = genes[locus]
+        before = sequence[start - 1 : end]
+        after = before[: position - start] + alt + before[position - start + 1 :]
+        place = position - start if strand == "+" else end - position
+        old, new = (amino_acid(text, strand, place // 3) for text in (before, after))
+        if said != f"{old}{place // 3 + 1}{new}" and place > 2:  # HmtVar writes the start of ND2, ATT, as M
+            found.add(number)
+    return found
+
+
+def amino_acid(bases: str, strand: str, number: int) -> str:
+    """The amino acid of a codon of a gene, X for a stop; poly(A) completes the last one."""
+    spliced = bases if strand == "+" else bases.translate(COMPLEMENT)[::-1]
+    return CODE[(spliced + "AA")[3 * number : 3 * number + 3]].replace("*", "X")
 
 
 def hmtvar_rows(source: sqlite3.Connection, sequence: str, counts: dict[str, int]) -> Iterator[Row]:

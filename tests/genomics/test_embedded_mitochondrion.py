@@ -145,6 +145,16 @@ def test_conservation_stands_in_the_right_rows(bundle):
     assert all(len(found) == 1 for found in scores.values())
 
 
+def test_predictions_of_another_amino_acid_are_left_out(bundle):
+    """HmtVar reads m.8702C>A as T59D, from a wrong base in the codon; the genome says T59N."""
+    said = known(bundle, 8702, "C", "A")["hmtvar"]
+    assert answers(bundle, 8702, "C", "A")["MT-ATP6"][2] == "p.Thr59Asn"
+    assert "frequency_healthy" in said
+    assert not {"tier", "mutpred", "mutpred_class", "disease_score"} & said.keys()
+    neighbour = known(bundle, 8699, "T", "C")["hmtvar"]
+    assert {"tier", "mutpred", "mutpred_class", "disease_score"} <= neighbour.keys()
+
+
 def test_gnomad_counts(bundle):
     said = known(bundle, 3243, "A", "G")["gnomad"]
     assert said["filter"] == "PASS"
