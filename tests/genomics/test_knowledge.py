@@ -1,5 +1,6 @@
 """Facts about variants: found under every spelling, never under a wrong one, absent where a source is silent."""
 
+import itertools
 import json
 import random
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from genescale.errors import InvalidInput, UnknownName
 from genescale.genomics.bundle import Bundle
 from genescale.genomics.knowledge import Column, Knowledge
 from genescale.genomics.knowledge_build import Fact, Rejected, Source, build_facts
+from genescale.genomics.knowledge_fields import FactWriter, fact_fields
 from genescale.genomics.variants import Variants, variants_of_record
 from support.tiny_bundle import tiny_bundle
 
@@ -321,3 +323,46 @@ def test_many_sources_answer_side_by_side(own: Path):
 def test_names_that_cannot_be_file_names_are_refused(name: str):
     with pytest.raises(ValueError, match="letters, digits and _"):
         source(name)
+
+
+# ---- as texts
+
+
+def test_facts_become_texts_beside_their_variants(own: Path):
+    columns = (
+        Column("rs", "u4", "dbSNP"),
+        Column("significance", "text", "label"),
+        Column("score", "u2", "a score", 3),
+    )
+    build_facts(own, source("clinvar", columns), [Fact(1, "chr1", 5, "A", "C", (334, "Pathogenic|risk", 0.5))])
+    more = (Column("rs", "u4", "dbSNP"), Column("af", "f4", "frequency"))
+    facts = [Fact(1, "chr1", 5, "A", "C", (335, 6.57e-05)), Fact(2, "chr1", 5, "A", "G", (None, None))]
+    build_facts(own, source("gnomad", more), facts)
+    with Bundle.open(own) as bundle:
+        knowledge = Knowledge.open(bundle)
+        names = [field.name for field in fact_fields(knowledge)]
+        assert names == ["clinvar.rs", "clinvar.significance", "clinvar.score", "gnomad.rs", "gnomad.af"]
+        asked = ["gnomad.af", "existing_variation", "clinical_significance", "clinvar.score"]
+        texts = FactWriter(knowledge, asked).write(
+            variants(bundle, ("chr1", 5, "A", "G"), ("chr1", 5, "A", "C"), ("chr1", 5, "A", "T"))
+        )
+        pool, ends = texts.pool.tobytes(), texts.offset.tolist()
+        said = [pool[a:b].decode() for a, b in itertools.pairwise(ends)]
+        assert [said[i : i + 4] for i in (0, 4, 8)] == [
+            [""] * 4,
+            ["6.57e-05", "rs334&rs335", "Pathogenic|risk", "0.500"],
+            [""] * 4,
+        ]
+        with pytest.raises(InvalidInput, match=r"no field 'clinvar.stars'; of known facts it has clinvar.rs, clinvar"):
+            FactWriter(knowledge, ["clinvar.stars"])
+
+
+def test_a_bundle_without_facts_writes_nothing(folder: Path, tmp_path: Path):
+    path = tiny_bundle(tmp_path, {"chr1": SEQUENCE})
+    with Bundle.open(path) as bundle:
+        texts = FactWriter(Knowledge.open(bundle), ["existing_variation"]).write(
+            variants(bundle, ("chr1", 5, "A", "G"))
+        )
+        assert (len(texts.pool), texts.offset.tolist()) == (0, [0, 0])
+        with pytest.raises(InvalidInput, match="it was built without facts"):
+            FactWriter(Knowledge.open(bundle), ["clinvar.stars"])

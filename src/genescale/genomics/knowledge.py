@@ -112,7 +112,7 @@ class Facts:
             c["name"]: Column(c["name"], c["kind"], c["meaning"], c["decimals"]) for c in described["columns"]
         }
         self._bundle = bundle
-        self._pools: dict[str, _Pool] = {}
+        self._pools: dict[str, Pool] = {}
         self.table = Table(*(self._part(part).data for part in _TABLE))
 
     def column(self, name: str) -> NDArray[Any]:
@@ -140,10 +140,10 @@ class Facts:
         found = ((name, self.value(name, row)) for name in self.columns)
         return {name: value for name, value in found if value is not None}
 
-    def pool(self, name: str) -> _Pool:
+    def pool(self, name: str) -> Pool:
         """The strings of a `text` or `category` column; entry 0 is the absent one."""
         if name not in self._pools:
-            self._pools[name] = _Pool(self._part(f"{name}_text"), self._part(f"{name}_offset"))
+            self._pools[name] = Pool(self._part(f"{name}_text"), self._part(f"{name}_offset"))
         return self._pools[name]
 
     def spelling(self, row: int) -> Spelling:
@@ -280,7 +280,7 @@ def speller(bundle: Bundle) -> Speller:
 _TABLE: Final = ("first", "key", "long_row", "long_offset", "long_text")
 
 
-class _Pool:
+class Pool:
     """Strings by index, read when asked for."""
 
     def __init__(self, text: NDArray[Any], offset: NDArray[Any]) -> None:
@@ -291,8 +291,12 @@ class _Pool:
         return len(self._offset) - 1
 
     def __getitem__(self, index: int) -> str:
+        return self.octets(index).decode(errors="surrogateescape")
+
+    def octets(self, index: int) -> bytes:
+        """The string as the bytes of the source."""
         begin, end = self._offset[index : index + 2]
-        return self._text[begin:end].tobytes().decode(errors="surrogateescape")
+        return self._text[begin:end].tobytes()
 
 
 def _short(number: float, kind: str) -> float:
