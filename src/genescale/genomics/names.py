@@ -16,38 +16,14 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from genescale.genomics.bundle import Bundle
-from genescale.genomics.kernels import naming
+from genescale.genomics.bundle import Bundle, text_pool
+from genescale.genomics.kernels import naming, proteins
 from genescale.genomics.kernels.normalise import Sequence
+from genescale.genomics.models import models_of
 from genescale.genomics.variants import Variants
 
 Kind: TypeAlias = Literal["hgvsc", "hgvsp", "hgvsg", "spdi", "spdi_canonical"]
 ALL: Final[tuple[Kind, ...]] = ("hgvsc", "hgvsp", "hgvsg", "spdi", "spdi_canonical")
-
-_ARRAYS: Final = (
-    "transcript_contig",
-    "transcript_start",
-    "transcript_end",
-    "transcript_strand",
-    "transcript_exon",
-    "exon_start",
-    "exon_end",
-    "exon_cdna",
-    "transcript_cdna_length",
-    "cds_cdna_start",
-    "cds_cdna_end",
-    "transcript_phase",
-    "transcript_table",
-    "transcript_flags",
-    "transcript_mrna",
-    "mrna",
-    "transcript_protein",
-    "protein",
-    "transcript_name_offset",
-    "transcript_name_text",
-    "protein_name_offset",
-    "protein_name_text",
-)
 
 
 class Pairs(Protocol):
@@ -56,6 +32,7 @@ class Pairs(Protocol):
     variant: NDArray[np.int32]
     transcript: NDArray[np.int32]
     terms: NDArray[np.uint64]
+    vep_terms: NDArray[np.uint64]
     count: int
 
 
@@ -105,10 +82,13 @@ def write_names(
     *,
     strict: bool = False,
     which: Collection[Kind] = ("hgvsc", "hgvsp"),
+    brackets: bool = False,
+    escape: bool = False,
 ) -> Names:
     """The names in `which` of all variants and pairs.
 
-    `strict` writes what Ensembl VEP 115 writes, its faults included.
+    `strict` writes what Ensembl VEP 115 writes, its faults included. `brackets` writes predicted proteins as HGVS asks
+    (`p.(Ser81=)`), `escape` writes `=` as `%3D`, as VEP does in VCF files.
     """
     genes = _genes_of(bundle)
     columns = _columns(variants)
@@ -136,6 +116,29 @@ def write_names(
         )
         made["hgvs_offset"] = steps
         made["hgvsc_exception"] = notes
+    if "hgvsp" in which:
+        notes = np.zeros(pairs.count, np.uint8)
+        made["hgvsp"] = _written(
+            pairs.count,
+            16,
+            lambda out, ends, first: proteins.write_protein(
+                genes,
+                columns,
+                pairs.variant,
+                pairs.transcript,
+                pairs.terms,
+                pairs.vep_terms,
+                pairs.count,
+                strict,
+                brackets,
+                escape,
+                out,
+                ends,
+                notes,
+                first,
+            ),
+        )
+        made["hgvsp_exception"] = notes
     return Names(**made)
 
 
@@ -159,13 +162,13 @@ def _genes_of(bundle: Bundle) -> naming.Genes:
     """The gene models as naming reads them: views, made once for each open bundle."""
     found = _OPEN.get(bundle)
     if found is None:
-        sequence = sequence_of(bundle)
-        names = [contig.name.encode() for contig in bundle.contigs]
-        offset = np.zeros(len(names) + 1, np.int64)
-        np.cumsum([len(name) for name in names], out=offset[1:])
-        mitochondrial = bytes(contig.codon_table == 2 for contig in bundle.contigs)
-        arrays = {name: memoryview(bundle.array(name)) for name in _ARRAYS}
-        found = _OPEN[bundle] = naming.Genes(sequence, arrays, b"".join(names), memoryview(offset), mitochondrial)
+        names = ("transcript_name_text", "transcript_name_offset", "protein_name_text", "protein_name_offset")
+        texts: dict[str, Any] = {name: memoryview(bundle.array(name)) for name in names}
+        pool, offset = text_pool([contig.name for contig in bundle.contigs])
+        texts["contig_name_text"] = memoryview(pool)
+        texts["contig_name_offset"] = memoryview(offset)
+        texts["contig_mitochondrial"] = bytes(contig.codon_table == 2 for contig in bundle.contigs)
+        found = _OPEN[bundle] = naming.Genes(models_of(bundle), sequence_of(bundle), texts)
     return found
 
 

@@ -1,26 +1,11 @@
-# What other kernels may use of `naming`.
+# What other kernels may use of `naming`. After a change, compile every kernel that cimports it again.
 
+from genescale.genomics.kernels.models cimport Models
 from genescale.genomics.kernels.normalise cimport Sequence
 
 cdef class Genes:
-    cdef public Sequence sequence
-    cdef const int[::1] start
-    cdef const int[::1] end
-    cdef const signed char[::1] strand
-    cdef const int[::1] exon
-    cdef const int[::1] exon_start
-    cdef const int[::1] exon_end
-    cdef const int[::1] exon_cdna
-    cdef const int[::1] cdna_length
-    cdef const int[::1] cds_start
-    cdef const int[::1] cds_end
-    cdef const unsigned char[::1] phase
-    cdef const unsigned char[::1] table
-    cdef const unsigned int[::1] flags
-    cdef const long long[::1] mrna_offset
-    cdef const unsigned char[::1] mrna
-    cdef const long long[::1] protein_offset
-    cdef const unsigned char[::1] protein
+    cdef readonly Models models
+    cdef readonly Sequence sequence
     cdef const long long[::1] name_offset
     cdef const unsigned char[::1] name
     cdef const long long[::1] protein_name_offset
@@ -28,9 +13,7 @@ cdef class Genes:
     cdef const long long[::1] contig_name_offset
     cdef const unsigned char[::1] contig_name
     cdef const unsigned char[::1] contig_mitochondrial
-    cdef const int[::1] contig
 
-    cdef long long place(self, int transcript, long long position) noexcept nogil
 
 cdef class Edit:
     cdef long long variant
@@ -67,3 +50,4 @@ cdef class Variants:
     cdef public Py_ssize_t count
 
 cdef void describe(Genes genes, Edit edit, Variants variants, long long row, bint reverse, bint strict, bint whole, long long low, long long high) noexcept nogil
+cdef long long place(Models models, int transcript, long long position) noexcept nogil

@@ -19,8 +19,10 @@ except ImportError:
     from genescale import interpreted as cython  # Cython builds kernels; running them must not need it
 
 if cython.compiled:
+    from cython.cimports.genescale.genomics.kernels.models import Models
     from cython.cimports.genescale.genomics.kernels.normalise import Sequence
 else:
+    from genescale.genomics.kernels.models import Models
     from genescale.genomics.kernels.normalise import Sequence
 
 COMPILED: bool = cython.compiled
@@ -42,85 +44,69 @@ for _one, _other in zip(b"ACGTUMRWSYKVHDBN", b"TGCAAKYWSRMBDHVN", strict=True):
 
 @cython.cclass
 class Genes:
-    """The gene models of one bundle, as naming reads them. Holds views only, so threads may share one."""
+    """One bundle as naming reads it: its gene models and its names. Holds views only, so threads may share one."""
 
-    def __init__(self, sequence: Sequence, arrays: dict, contig_name, contig_name_offset, contig_mitochondrial):
+    def __init__(self, models: Models, sequence: Sequence, texts: dict):
+        self.models = models
         self.sequence = sequence
-        self.start = arrays["transcript_start"]
-        self.end = arrays["transcript_end"]
-        self.strand = arrays["transcript_strand"]
-        self.exon = arrays["transcript_exon"]
-        self.exon_start = arrays["exon_start"]
-        self.exon_end = arrays["exon_end"]
-        self.exon_cdna = arrays["exon_cdna"]
-        self.cdna_length = arrays["transcript_cdna_length"]
-        self.cds_start = arrays["cds_cdna_start"]
-        self.cds_end = arrays["cds_cdna_end"]
-        self.phase = arrays["transcript_phase"]
-        self.table = arrays["transcript_table"]
-        self.flags = arrays["transcript_flags"]
-        self.mrna_offset = arrays["transcript_mrna"]
-        self.mrna = arrays["mrna"]
-        self.protein_offset = arrays["transcript_protein"]
-        self.protein = arrays["protein"]
-        self.name_offset = arrays["transcript_name_offset"]
-        self.name = arrays["transcript_name_text"]
-        self.protein_name_offset = arrays["protein_name_offset"]
-        self.protein_name = arrays["protein_name_text"]
-        self.contig = arrays["transcript_contig"]
-        self.contig_name = contig_name
-        self.contig_name_offset = contig_name_offset
-        self.contig_mitochondrial = contig_mitochondrial
+        self.name = texts["transcript_name_text"]
+        self.name_offset = texts["transcript_name_offset"]
+        self.protein_name = texts["protein_name_text"]
+        self.protein_name_offset = texts["protein_name_offset"]
+        self.contig_name = texts["contig_name_text"]
+        self.contig_name_offset = texts["contig_name_offset"]
+        self.contig_mitochondrial = texts["contig_mitochondrial"]
 
-    @cython.cfunc
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def place(self, transcript: cython.int, position: cython.longlong) -> cython.longlong:
-        """Where a genomic position (1-based) lies on a transcript: cDNA position << 31 | intron offset + 2**30.
 
-        An intron base counts from the nearer exon end, and from the upstream one at a tie. 0 outside of the transcript.
-        """
-        low: cython.int = self.exon[transcript]
-        high: cython.int = self.exon[transcript + 1]
-        first: cython.int = low
-        end: cython.int = high
-        middle: cython.int
-        before: cython.longlong
-        after: cython.longlong
-        cdna: cython.longlong
-        offset: cython.longlong = 0
-        while low < high:  # the first exon that ends at or after the position
-            middle = (low + high) >> 1
-            if self.exon_end[middle] < position:
-                low = middle + 1
-            else:
-                high = middle
-        if low == end:
-            return 0
-        if self.exon_start[low] <= position:
-            if self.strand[transcript] > 0:
-                cdna = self.exon_cdna[low] + (position - self.exon_start[low])
-            else:
-                cdna = self.exon_cdna[low] + (self.exon_end[low] - position)
-        elif low == first:
-            return 0
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def place(models: Models, transcript: cython.int, position: cython.longlong) -> cython.longlong:
+    """Where a genomic position (1-based) lies on a transcript: cDNA position << 31 | intron offset + 2**30.
+
+    An intron base counts from the nearer exon end, and from the upstream one at a tie. 0 outside of the transcript.
+    """
+    low: cython.int = models.transcript_exon[transcript]
+    high: cython.int = models.transcript_exon[transcript + 1]
+    first: cython.int = low
+    end: cython.int = high
+    middle: cython.int
+    before: cython.longlong
+    after: cython.longlong
+    cdna: cython.longlong
+    offset: cython.longlong = 0
+    while low < high:  # the first exon that ends at or after the position
+        middle = (low + high) >> 1
+        if models.exon_end[middle] < position:
+            low = middle + 1
         else:
-            before = position - self.exon_end[low - 1]
-            after = self.exon_start[low] - position
-            if self.strand[transcript] > 0:
-                if before <= after:
-                    cdna = self.exon_cdna[low - 1] + (self.exon_end[low - 1] - self.exon_start[low - 1])
-                    offset = before
-                else:
-                    cdna = self.exon_cdna[low]
-                    offset = -after
-            elif after <= before:
-                cdna = self.exon_cdna[low] + (self.exon_end[low] - self.exon_start[low])
-                offset = after
+            high = middle
+    if low == end:
+        return 0
+    if models.exon_start[low] <= position:
+        if models.transcript_strand[transcript] > 0:
+            cdna = models.exon_cdna[low] + (position - models.exon_start[low])
+        else:
+            cdna = models.exon_cdna[low] + (models.exon_end[low] - position)
+    elif low == first:
+        return 0
+    else:
+        before = position - models.exon_end[low - 1]
+        after = models.exon_start[low] - position
+        if models.transcript_strand[transcript] > 0:
+            if before <= after:
+                cdna = models.exon_cdna[low - 1] + (models.exon_end[low - 1] - models.exon_start[low - 1])
+                offset = before
             else:
-                cdna = self.exon_cdna[low - 1]
-                offset = -before
-        return (cdna << 31) + offset + 0x40000000
+                cdna = models.exon_cdna[low]
+                offset = -after
+        elif after <= before:
+            cdna = models.exon_cdna[low] + (models.exon_end[low] - models.exon_start[low])
+            offset = after
+        else:
+            cdna = models.exon_cdna[low - 1]
+            offset = -before
+    return (cdna << 31) + offset + 0x40000000
 
 
 @cython.cclass
@@ -639,7 +625,7 @@ def write_coding(
                     < 100 + variants.alt_length[row] + genes.name_offset[transcript + 1] - genes.name_offset[transcript]
                 ):
                     break
-                if genes.strand[transcript] > 0:
+                if genes.models.transcript_strand[transcript] > 0:
                     if forward.variant != row:
                         describe(genes, forward, variants, row, False, exact, not exact, 0, 0x7FFFFFFFFFFF)
                     noted[pair] = _named(genes, variants, pen, forward, bounded, row, transcript, exact)
@@ -663,8 +649,11 @@ def _within(genes: Genes, variants: Variants, row: cython.longlong, transcript: 
     start: cython.longlong = variants.start[row]
     length: cython.longlong = variants.ref_length[row]
     if length == 0:
-        return start > genes.start[transcript] and start <= genes.end[transcript]
-    return start >= genes.start[transcript] and start + length - 1 <= genes.end[transcript]
+        return start > genes.models.transcript_start[transcript] and start <= genes.models.transcript_end[transcript]
+    return (
+        start >= genes.models.transcript_start[transcript]
+        and start + length - 1 <= genes.models.transcript_end[transcript]
+    )
 
 
 @cython.cfunc
@@ -681,14 +670,13 @@ def _named(
     strict: cython.bint,
 ) -> cython.uchar:
     """Write the name of one pair. Returns the exception under which VEP's name is another one, or 0."""
-    reverse: cython.bint = genes.strand[transcript] < 0
-    low: cython.longlong = genes.start[transcript] - 1
-    high: cython.longlong = genes.end[transcript]
+    reverse: cython.bint = genes.models.transcript_strand[transcript] < 0
+    low: cython.longlong = genes.models.transcript_start[transcript] - 1
+    high: cython.longlong = genes.models.transcript_end[transcript]
     if edit.kind == 0:
         return 0
     if _inside(edit, low, high):
-        _write_name(genes, variants, pen, edit, row, transcript, strict)
-        return 0
+        return _write_name(genes, variants, pen, edit, row, transcript, strict)
     if not strict:
         # Rolled out of the transcript, where VEP gives no name: the 3' end of this sequence is the transcript's end.
         describe(genes, bounded, variants, row, reverse, False, True, low, high)
@@ -696,7 +684,7 @@ def _named(
             edit.steps = bounded.steps
             edit.variant = -1
             _write_name(genes, variants, pen, bounded, row, transcript, strict)
-            return 14
+            return 22
     edit.steps = 0
     edit.variant = -1
     return 0
@@ -724,8 +712,11 @@ def _write_name(
     row: cython.longlong,
     transcript: cython.int,
     strict: cython.bint,
-) -> cython.void:
-    reverse: cython.bint = genes.strand[transcript] < 0
+) -> cython.uchar:
+    """Write the name; returns the exception under which VEP numbers its position otherwise, or 0."""
+    note: cython.int
+    last: cython.int
+    reverse: cython.bint = genes.models.transcript_strand[transcript] < 0
     five: cython.longlong
     three: cython.longlong
     begin: cython.Py_ssize_t = pen.at
@@ -740,18 +731,21 @@ def _write_name(
         three = edit.end
     pen.copy(genes.name, genes.name_offset[transcript], genes.name_offset[transcript + 1])
     pen.put(58)
-    pen.put(99 if genes.cds_start[transcript] else 110)
+    pen.put(99 if genes.models.cds_cdna_start[transcript] else 110)
     pen.put(46)
-    if not _position(genes, pen, transcript, five, strict, edit.single, begin):
-        return
-    if three != five:
+    note = _position(genes, pen, transcript, five, strict, edit.single)
+    if three != five and note >= 0:
         pen.put(95)
-        if not _position(genes, pen, transcript, three, strict, False, begin):
-            return
+        last = _position(genes, pen, transcript, three, strict, False)
+        note = last if last else note
+    if note < 0:
+        pen.at = begin
+        return 0
     if edit.kind == 1:
         _substitution(pen, variants.text, _ref_letter(variants, row, edit), edit, reverse)
     else:
         _edit_text(pen, variants.text, edit, reverse)
+    return note
 
 
 @cython.cfunc
@@ -764,17 +758,16 @@ def _position(
     position: cython.longlong,
     strict: cython.bint,
     single: cython.bint,
-    begin: cython.Py_ssize_t,
-) -> cython.bint:
-    """Write one c. or n. position. Where there is none, take the whole name back and say False."""
-    packed: cython.longlong = genes.place(transcript, position)
+) -> cython.int:
+    """Write one c. or n. position. Returns the exception where VEP counts otherwise, 0 for none, -1 for no position."""
+    note: cython.int = 0
+    packed: cython.longlong = place(genes.models, transcript, position)
     cdna: cython.longlong = packed >> 31
     offset: cython.longlong = (packed & 0x7FFFFFFF) - 0x40000000
-    start: cython.longlong = genes.cds_start[transcript]
-    end: cython.longlong = genes.cds_end[transcript]
+    start: cython.longlong = genes.models.cds_cdna_start[transcript]
+    end: cython.longlong = genes.models.cds_cdna_end[transcript]
     if packed == 0:
-        pen.at = begin
-        return False
+        return -1
     if start == 0:
         pen.number(cdna)
     elif cdna > end:
@@ -783,11 +776,15 @@ def _position(
     elif strict and cdna == end and offset > 0:
         pen.put(42)  # E-10: VEP counts the intron after the stop codon as untranslated bases
         pen.number(offset)
-        return True
+        return 0
     elif cdna >= start:
+        if cdna == end and offset > 0:
+            note = 10
         cdna += 1 - start
-        if strict and single and offset == 0:
-            cdna += genes.phase[transcript]  # E-7: and in single substitutions the bases that nobody knows
+        if single and offset == 0 and genes.models.transcript_phase[transcript]:
+            note = 7  # and in single substitutions the bases at the start that nobody knows
+            if strict:
+                cdna += genes.models.transcript_phase[transcript]
         pen.number(cdna)
     else:
         pen.number(cdna - start)
@@ -796,7 +793,7 @@ def _position(
         pen.number(offset)
     elif offset < 0:
         pen.number(offset)
-    return True
+    return 0 if strict else note
 
 
 def write_spdi(
