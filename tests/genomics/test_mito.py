@@ -116,18 +116,6 @@ def test_the_placeholder():
     assert mito.touches_placeholder(3100, 3110)
     assert mito.touches_placeholder(16000, 4000)
     assert not mito.touches_placeholder(3108, 3106)
-    mito.refuse_placeholder(3106)
-    with pytest.raises(InvalidInput, match=r"3107 .* placeholder") as caught:
-        mito.refuse_placeholder(3107 + mito.LENGTH)
-    assert caught.value.code == "placeholder"
-
-
-def test_the_other_chrm_is_refused():
-    mito.refuse_other_sequence(16_569)
-    with pytest.raises(InvalidInput, match="NC_001807"):
-        mito.refuse_other_sequence(16_571)
-    with pytest.raises(InvalidInput, match="16,569"):
-        mito.refuse_other_sequence(16_000)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,15 @@ from typing import Any, BinaryIO, Final, Literal
 
 from genescale.errors import CannotStart, GenescaleError, InvalidInput
 from genescale.genomics import bgzf
-from genescale.genomics.annotate import Annotator, Input, Options, Tally, no_contig_known, open_input
+from genescale.genomics.annotate import (
+    Annotator,
+    Input,
+    Options,
+    Tally,
+    no_contig_known,
+    open_input,
+    refuse_other_assembly,
+)
 from genescale.genomics.bundle import LIST_FILE, Bundle
 
 DONE, REJECTED, CANNOT_RUN = 0, 1, 2
@@ -143,6 +151,7 @@ def _refuse_foreign(opened: Input, bundle: Bundle) -> None:
     contigs = opened.header.contigs
     if contigs and all(bundle.contig(name) < 0 for name in contigs):
         raise no_contig_known(bundle, contigs)
+    refuse_other_assembly(bundle, opened.header)
 
 
 def _may_be_annotated(opened: Input) -> bool:

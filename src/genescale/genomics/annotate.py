@@ -18,7 +18,7 @@ import numpy as np
 
 from genescale import __version__
 from genescale.errors import InvalidInput, UnknownName
-from genescale.genomics import bgzf
+from genescale.genomics import bgzf, mito
 from genescale.genomics.bundle import Bundle
 from genescale.genomics.consequence import Pairs, judge
 from genescale.genomics.names import write_names
@@ -312,6 +312,30 @@ def no_contig_known(bundle: Bundle, names: Iterable[str]) -> UnknownName:
     )
 
 
+def refuse_other_assembly(bundle: Bundle, header: Header) -> None:
+    """Raise `InvalidInput` when the file declares a contig of the reference with another length.
+
+    Positions of another assembly name other bases: most REF would disagree, and where they agree by chance the answer
+    would be wrong in silence.
+    """
+    for name, stated in zip(header.contigs, header.lengths, strict=True):
+        index = bundle.contig(name)
+        ours = bundle.contigs[index].length if index >= 0 else None
+        if stated is not None and ours is not None and stated != ours:
+            hint = (
+                "; it is NC_001807, the chrM of UCSC's hg19"
+                if (stated, ours) == (mito.HG19_LENGTH, mito.LENGTH)
+                else ""
+            )
+            raise InvalidInput(
+                f"the file is on another assembly: it declares {name} with {stated:,} bases{hint}, and the reference "
+                f"{bundle.name} ({bundle.assembly or 'assembly not said'}) has {ours:,}. Name a --reference of its "
+                "assembly, or convert the file; if only its header is wrong, mend the ##contig lines",
+                code="assembly_mismatch",
+                place=f"##contig {name}",
+            )
+
+
 # ----------------------------------------------------------------------------------------------------- the function
 
 
@@ -334,6 +358,7 @@ def annotate(
     names = [one.name for one in annotator.layout.fields]
     with _opened(source) as file:
         opened = open_input(file)
+        refuse_other_assembly(bundle, opened.header)
         for block in opened.blocks():
             for piece in annotator.block(block):
                 for row in bytes(piece).decode("utf-8", "replace").splitlines():

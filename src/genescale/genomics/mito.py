@@ -66,29 +66,6 @@ def touches_placeholder(start: int, end: int) -> bool:
     return covers(start, end, PLACEHOLDER)
 
 
-def refuse_placeholder(position: int) -> None:
-    """Raise when a variant starts at the placeholder."""
-    if wrap(position) == PLACEHOLDER:
-        raise InvalidInput(
-            "position 3107 of the mitochondrial genome is a placeholder, not a base: it keeps the numbering of 1981. "
-            "No variant can start there; look at the alignment that gave it",
-            code="placeholder",
-            place=f"{CONTIG}:{PLACEHOLDER}",
-        )
-
-
-def refuse_other_sequence(length: int) -> None:
-    """Raise when a mitochondrial contig of this length is not rCRS; the chrM of hg19 has other positions."""
-    if length == LENGTH:
-        return
-    hint = (
-        "it is NC_001807, the chrM of UCSC's hg19, whose positions differ; align to rCRS"
-        if length == HG19_LENGTH
-        else f"rCRS ({ACCESSION}) has {LENGTH:,}"
-    )
-    raise InvalidInput(f"a mitochondrial genome of {length:,} bases is not the reference: {hint}", code="not_rcrs")
-
-
 def ambiguous(start: int, end: int) -> str:
     """The kind of repeat that a stretch touches, where alignments disagree about a variant; "" elsewhere."""
     return next((kind for first, last, kind in AMBIGUOUS if start <= last and end >= first), "")

@@ -193,6 +193,7 @@ class Header:
     columns: bytes  # the line #CHROM..., empty when the file has none
     contigs: tuple[str, ...]
     crlf: bool
+    lengths: tuple[int | None, ...] = ()  # of the contigs, where the header says
 
     def declares(self, info: str) -> bool:
         """Whether an INFO field of this name is declared."""
@@ -201,6 +202,7 @@ class Header:
 
 
 _CONTIG = re.compile(rb"##contig=<(?:.*,)?ID=([^,>\s]+)")
+_LENGTH = re.compile(rb"##contig=<(?:.*,)?length=([0-9]{1,12})[,>]")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -215,12 +217,15 @@ def read_header(head: bytes) -> Header:
     """Take apart the lines that begin with `#` at the start of a file."""
     lines = head.splitlines(keepends=True)
     columns = next((line for line in lines if line.startswith(b"#CHROM")), b"")
-    contigs = (_CONTIG.match(line) for line in lines)
+    contigs = [
+        (found[1].decode("utf-8", "replace"), _LENGTH.match(line)) for line in lines if (found := _CONTIG.match(line))
+    ]
     return Header(
         tuple(line for line in lines if line is not columns),
         columns,
-        tuple(found.group(1).decode("utf-8", "replace") for found in contigs if found),
+        tuple(name for name, _ in contigs),
         bool(lines) and lines[0].endswith(b"\r\n"),
+        tuple(int(length[1]) if length else None for _, length in contigs),
     )
 
 
