@@ -7,6 +7,7 @@ the opinion of submitters at a date, never a fact about a patient: the date of t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -144,6 +145,7 @@ def clinvar_values(variation: str, said: Mapping[str, str]) -> tuple[Value | tup
     )
 
 
+@lru_cache(1 << 12)  # three million lines say one of a hundred things
 def significance_class(significance: str) -> str:
     """One class for ClinVar's aggregate term.
 

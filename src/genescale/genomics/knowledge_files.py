@@ -19,6 +19,7 @@ from genescale.genomics.knowledge_build import Rejected
 Progress = Callable[[int], None]
 
 LONGEST_LINE = 16 << 20  # a gnomAD line has 10 kB; what is longer than this is no line of facts
+_RS = re.compile(r"\b(?:rs)?([0-9]{1,10})\b", re.IGNORECASE)
 _ITEM = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|[^,>]*)')
 
 
@@ -125,7 +126,7 @@ def number_or_none(text: str | None) -> float | None:
 
 def rs_numbers(text: str) -> tuple[int, ...] | None:
     """The dbSNP numbers in an ID column or in ClinVar's RS: `rs123;rs456`, `123|456`."""
-    found = tuple(int(one) for one in re.findall(r"\b(?:rs)?([0-9]{1,10})\b", text, re.IGNORECASE))
+    found = (int(one) for one in _RS.findall(text))
     return tuple(one for one in found if one < 0xFFFFFFFF) or None
 
 
