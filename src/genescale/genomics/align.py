@@ -294,6 +294,10 @@ class _Reference:
             self.base.data,
         )
 
+    def contig_name(self, stretch: int) -> str:
+        """The name of the contig that a stretch belongs to."""
+        return self.bundle.contigs[self.contig[stretch]].name
+
     def window(self, stretch: int, first: int, end: int) -> Array:
         """The codes of a stretch from place `first` to `end`; a circular one goes round."""
         out = np.empty(end - first, np.uint8)
@@ -750,6 +754,8 @@ class Aligner:
 def _repeat_unit(codes: bytes) -> int:
     """The unit of a query that is nothing but a simple repeat, else 0: nine in ten bases equal the one a unit back."""
     read = np.frombuffer(codes, np.uint8)
+    if len(codes) > 4_000 and not _repeat_unit(codes[:2_000]):
+        return 0
     for unit in range(1, 7):
         if np.count_nonzero((read[unit:] == read[:-unit]) & (read[unit:] != 15)) > 0.9 * np.count_nonzero(read != 15):
             return unit
@@ -882,7 +888,7 @@ def _place_of(one: _Aligned, length: int) -> Place:
         query = (length - one.query_end + 1, length - one.query_start)
     return Place(
         reference.name,
-        reference.bundle.contigs[reference.contig[chain.stretch]].name,
+        reference.contig_name(chain.stretch),
         offset + start % size + 1,
         offset + end % size + 1,
         "-" if chain.reverse else "+",
@@ -921,6 +927,7 @@ class _Edit(NamedTuple):
 def _differences(one: _Aligned, codes: bytes, anchor: int) -> tuple[list[Call], list[Uncalled]]:
     """The variants of an aligned query, and the differences that cannot be called, by place."""
     reference, stretch = one.chain.reference, one.chain.stretch
+    contig = reference.contig_name(stretch)
     uncalled: list[Uncalled] = [_told(one, codes, block, "dissimilar") for block in one.dissimilar]
     edits: list[_Edit] = []
     for block in one.blocks:
@@ -936,14 +943,21 @@ def _differences(one: _Aligned, codes: bytes, anchor: int) -> tuple[list[Call], 
         if edit.block[0] < inner[0] or edit.block[1] > inner[1]:
             uncalled.append(_told(one, codes, edit.block, "unanchored_end"))
             continue
-        offset = int(reference.start[stretch])
-        genomic = GenomicEdit(reference.contig[stretch], offset + edit.start + 1, offset + edit.end, edit.alt)
-        written = as_vcf(reference.bundle, genomic)
         span = _query_span(one, codes, edit.block)
-        calls.append(Call(written.chrom, written.pos, written.ref, written.alt, *span, edit.candidate))
+        calls.append(Call(contig, *_vcf(reference, stretch, edit), *span, edit.candidate))
     calls.sort(key=lambda call: (call.position, call.ref, call.alt))
     uncalled.sort(key=lambda difference: (difference.query_start, difference.query_end))
     return calls, uncalled
+
+
+def _vcf(reference: _Reference, stretch: int, edit: _Edit) -> tuple[int, str, str]:
+    """POS, REF and ALT. A change of bases and not of their number is normal: it begins and ends with a difference."""
+    position = reference.start[stretch] + edit.start + 1
+    if edit.end - edit.start == len(edit.alt):
+        return position, letters(reference.window(stretch, edit.start, edit.end).tobytes()), edit.alt
+    end = position + edit.end - edit.start - 1
+    written = as_vcf(reference.bundle, GenomicEdit(reference.contig[stretch], position, end, edit.alt))
+    return written.pos, written.ref, written.alt
 
 
 def _query_span(one: _Aligned, codes: bytes, block: Block) -> tuple[int, int]:

@@ -137,9 +137,10 @@ def _lines_in(text: bytes) -> int:
 def _read_one(title: str, body: bytes, line: int, number: int) -> Dna:
     name = title or f"sequence {number}"
     bases = body
-    if re.search(rb"\d", bases):
-        bases = _LINE_NUMBER.sub(lambda match: b" " * len(match.group()), bases)
     codes = bases.translate(_CODE, _BLANKS)
+    if 0 in codes:
+        bases = _LINE_NUMBER.sub(lambda match: b" " * len(match.group()), bases)
+        codes = bases.translate(_CODE, _BLANKS)
     if 0 in codes:
         _refuse_letter(bases, line, name)
     kept = bases.translate(None, _BLANKS)
