@@ -64,6 +64,9 @@ def main() -> int:
     if sys.argv[1:] not in ([], ["--check"]):
         print(__doc__)
         return 2
+    if not (SHARED / "lrg").is_dir():
+        print(f"{TARGET.name}: not derived, because {SHARED / 'lrg'} is not here; GENESCALE_SHARED_DATA says where")
+        return 0 if sys.argv[1:] == ["--check"] else 1
     about, columns = derive(SHARED)
     with tempfile.TemporaryDirectory() as folder:
         derived = Path(folder, TARGET.name)
