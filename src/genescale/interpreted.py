@@ -19,7 +19,9 @@ compiled = False
 uchar = int
 uint = int
 longlong = int
+ulonglong = int
 bint = bool
+double = float
 Py_ssize_t = int
 
 

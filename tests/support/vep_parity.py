@@ -64,10 +64,7 @@ def our_answers(
     coding = bundle.array("cds_cdna_end") - bundle.array("cds_cdna_start") + 1
     lengths = {
         "cDNA_position": bundle.array("transcript_cdna_length"),
-        "CDS_position": bundle.array("cds_cdna_end")
-        - bundle.array("cds_cdna_start")
-        + 1
-        + bundle.array("transcript_phase"),
+        "CDS_position": coding + bundle.array("transcript_phase"),
         "Protein_position": bundle.array("transcript_protein")[1:] - bundle.array("transcript_protein")[:-1],
     }
     columns = {"cDNA_position": "cdna", "CDS_position": "cds", "Protein_position": "protein"}

@@ -75,10 +75,11 @@ RULE_REF_SPAN = cython.declare(cython.uint, 1 << 13)  # E-13
 RULE_GENETIC_CODE = cython.declare(cython.uint, 1 << 14)  # E-14
 RULE_POLYA_STOP = cython.declare(cython.uint, 1 << 15)  # E-15
 RULE_NO_TERM = cython.declare(cython.uint, 1 << 16)  # E-16
+RULE_ARTEFACT_INTRON = cython.declare(cython.uint, 1 << 20)  # E-20
 # E-17, alleles judged with their padding, and E-19, where a symbolic insertion lies, are decided before any rule.
-PADDED = cython.declare(cython.int, 17)
-INSERTION_SPAN = cython.declare(cython.int, 19)
-ALL_RULES = cython.declare(cython.uint, 0x1F302)
+PADDED = cython.declare(cython.longlong, 17)
+INSERTION_SPAN = cython.declare(cython.longlong, 19)
+ALL_RULES = cython.declare(cython.uint, 0x11F302)
 
 # transcript_flags
 CODING = cython.declare(cython.uint, 1)
@@ -90,14 +91,14 @@ HAS_FRAMESHIFT_INTRON = cython.declare(cython.uint, 2048)
 INCOMPLETE_STOP = cython.declare(cython.uint, 65536)
 
 # Variants.kind, Variants.sv and Variants.flags
-INSERTION = cython.declare(cython.int, 2)
-DELETION = cython.declare(cython.int, 3)
-STRUCTURAL = cython.declare(cython.int, 5)
-OTHER = cython.declare(cython.int, 6)
-SV_DEL = cython.declare(cython.int, 1)
-SV_DUP = cython.declare(cython.int, 2)
-SV_TANDEM_DUP = cython.declare(cython.int, 3)
-SV_INS = cython.declare(cython.int, 4)
+INSERTION = cython.declare(cython.longlong, 2)
+DELETION = cython.declare(cython.longlong, 3)
+STRUCTURAL = cython.declare(cython.longlong, 5)
+OTHER = cython.declare(cython.longlong, 6)
+SV_DEL = cython.declare(cython.longlong, 1)
+SV_DUP = cython.declare(cython.longlong, 2)
+SV_TANDEM_DUP = cython.declare(cython.longlong, 3)
+SV_INS = cython.declare(cython.longlong, 4)
 REF_MISMATCH = cython.declare(cython.uint, 1)
 UNKNOWN_CONTIG = cython.declare(cython.uint, 2)
 OUTSIDE_REFERENCE = cython.declare(cython.uint, 4)
@@ -115,9 +116,9 @@ SHORT_INTRON = cython.declare(cython.uint, 128)
 NO_STOP = cython.declare(cython.uint, 256)
 
 # Why `run` stopped before the last variant
-MORE_ROWS = cython.declare(cython.int, 1)
-MORE_TEXT = cython.declare(cython.int, 2)
-MORE_SCRATCH = cython.declare(cython.int, 3)
+MORE_ROWS = cython.declare(cython.longlong, 1)
+MORE_TEXT = cython.declare(cython.longlong, 2)
+MORE_SCRATCH = cython.declare(cython.longlong, 3)
 REASONS = ("", "rows", "text", "scratch")  # names of these numbers
 
 _BASE_CODES = bytes({65: 0, 67: 1, 71: 2, 84: 3}.get(letter, 4) for letter in range(256))
@@ -158,7 +159,7 @@ class Judge:
     count = cython.declare(cython.Py_ssize_t, visibility="public")
     text_length = cython.declare(cython.Py_ssize_t, visibility="public")
     wanted = cython.declare(cython.Py_ssize_t, visibility="public")
-    why = cython.declare(cython.int, visibility="public")
+    why = cython.declare(cython.longlong, visibility="public")
     p_variant: cython.int[::1]
     p_transcript: cython.int[::1]
     p_terms: cython.ulonglong[::1]
@@ -262,6 +263,9 @@ class Judge:
         self.iupac_codes = _IUPAC_CODES
         self.generation = 0
         self.cell = -1
+        self.rp = 0
+        self.ap = 0
+        self.ap_at = 0
         self.strict = False
         self.shift = False
         self.flank = 5000
@@ -719,7 +723,7 @@ class Judge:
                 terms = INTRON
                 if flags & NMD:
                     terms |= NMD_TRANSCRIPT
-                elif not flags & (CODING | PROTEIN_CODING):
+                if not flags & (CODING | PROTEIN_CODING):
                     terms |= NON_CODING_TRANSCRIPT
                 row = self._row(t, terms)
                 k = (
@@ -1117,9 +1121,13 @@ class Judge:
             last = self.models.exon_start[i + 1] - 1
             if last < first:
                 continue
-            if last - first <= 12 and s <= last and e >= first:
-                self.in_frameshift_intron = True
-                continue
+            if last - first <= 12:
+                if s <= last and e >= first:
+                    self.in_frameshift_intron = True
+                    continue
+                self.alternatives = True  # E-20
+                if rules & RULE_ARTEFACT_INTRON:
+                    continue
             if self.low <= last + 3 and self.high >= first - 3:
                 if s <= first + 1 and e >= first:
                     terms |= SPLICE_DONOR if self.forward else SPLICE_ACCEPTOR
