@@ -65,7 +65,7 @@ def main() -> int:
         print(__doc__)
         return 2
     if not (SHARED / "lrg").is_dir():
-        print(f"{TARGET.name}: not derived, because {SHARED / 'lrg'} is not here; GENESCALE_SHARED_DATA says where")
+        print(f"{TARGET.name}: not derived: no {SHARED / 'lrg'}; GENESCALE_SHARED_DATA says where it is")
         return 0 if sys.argv[1:] == ["--check"] else 1
     about, columns = derive(SHARED)
     with tempfile.TemporaryDirectory() as folder:
