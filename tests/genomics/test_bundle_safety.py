@@ -1,5 +1,6 @@
 """Damage, other versions and interrupted builds of reference bundles; and that the same input gives the same bytes."""
 
+import errno
 import gzip
 import json
 import shutil
@@ -9,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genescale.errors import BundleDamaged, InvalidInput, UnknownName, Unsupported
-from genescale.genomics.build import build_bundle
+from genescale.errors import BundleDamaged, DiskFull, InvalidInput, UnknownName, Unsupported
+from genescale.genomics.build import Writer, build_bundle
 from genescale.genomics.bundle import LIST_FILE, Bundle, npy_header
 from genescale.genomics.references import FIRST_DEFAULT, References, verify
 
@@ -93,6 +94,16 @@ def test_an_open_bundle_answers(tmp_path: Path) -> None:
             bundle.contig_named("2")
         with pytest.raises(BundleDamaged, match="lists no array 'nothing'"):
             bundle.array("nothing")
+
+
+def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Writer, "write", full)
+    with pytest.raises(DiskFull, match="no space left for"):
+        built(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["g.fa", "g.gff3"]
 
 
 # ---- damage ----

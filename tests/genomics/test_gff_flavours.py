@@ -253,7 +253,8 @@ def test_genes_with_cds_rows_alone_are_their_own_transcripts(build: Build) -> No
     assert bundle.array("transcript_table")[0] == 2
     assert bundle.contigs[0].circular
     assert bundle.text("protein_name", 0) == "YP_1.1"
-    assert bundle.text("gene_symbol", 0) == "ND1"
+    names = [bundle.text(pool, 0) for pool in ("transcript_name", "gene_symbol", "gene_id")]
+    assert names == ["ND1", "ND1", "4535"]
     assert flags(bundle) & b.MITOCHONDRIAL
 
 
@@ -273,6 +274,16 @@ def test_refseq_open_ends(build: Build, strand: str, start_flag: int, end_flag: 
     assert flags(build(partial("start_range=.,101"))[0]) & both == start_flag
     assert flags(build(partial("end_range=146,."))[0]) & both == end_flag
     assert flags(build(partial("start_range=.,101;end_range=146,."))[0]) & both == both
+
+
+def test_the_mitochondrial_genes_as_refseq_publishes_them(build: Build, tmp_path: Path) -> None:
+    genes = shared_data("mt-lineage/mtdna.gff")
+    (tmp_path / "mt.fa").write_text(">NC_012920.1\n" + "ACGTACGTA" * 1841 + "\n")  # as long as the true one
+    report = build_bundle(tmp_path / "mt", name="mt", fasta=tmp_path / "mt.fa", genes=genes)
+    assert (report.genes, report.transcripts, report.coding) == (37, 37, 13)
+    assert not report.dropped.counts
+    assert report.contigs[0].circular
+    assert report.contigs[0].codon_table == 2
 
 
 def test_what_the_cds_rows_of_refseq_say_of_the_protein(build: Build) -> None:

@@ -4,6 +4,7 @@ One pass over the FASTA file, one over the annotation; what is large (bases, mRN
 grows with the number of transcripts and not with the genome. The same input gives the same bytes, always and anywhere.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -19,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genescale import __version__
-from genescale.errors import InvalidInput, UnknownName
+from genescale.errors import DiskFull, InvalidInput, UnknownName
 from genescale.genomics import bundle as b
 from genescale.genomics import codons
 from genescale.genomics.aliases import (
@@ -113,6 +114,12 @@ def build_bundle(
     try:
         report = _build(arriving, name, Path(fasta), Path(genes), choices, progress or _silent)
         install(arriving, target)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise DiskFull(
+            f"no space left for {target}: a genome of human size takes 4 GB while it is built and 2.2 GB after that"
+        ) from error
     finally:
         shutil.rmtree(arriving, ignore_errors=True)
     report.path = target

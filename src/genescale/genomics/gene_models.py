@@ -329,7 +329,7 @@ def _columns(annotation: Annotation, chosen: list[_Transcript], layout: _Layout,
     )
     nothing = Coding()
     coding = [annotation.coding.get(t.ident, nothing) for t in chosen]
-    models.pools["transcript_name"] = [t.feature.name for t in chosen]
+    models.pools["transcript_name"] = [_name(t) for t in chosen]
     models.pools["protein_name"] = [c.protein for c in coding]
     models.pools["ccds_name"] = [t.feature.ccds or c.ccds for t, c in zip(chosen, coding, strict=True)]
     out["transcript_version_size"] = np.fromiter((t.feature.version_size for t in chosen), np.uint8, count)
@@ -337,6 +337,11 @@ def _columns(annotation: Annotation, chosen: list[_Transcript], layout: _Layout,
     _mature(annotation, chosen, layout, out)
     _genes(annotation, chosen, models, number, places)
     return models
+
+
+def _name(t: _Transcript) -> str:
+    """The name of a transcript. A gene that is its own transcript has its number as name; the id says more there."""
+    return t.ident.removeprefix("gene-") if t.ident == t.gene and t.ident.startswith("gene-") else t.feature.name
 
 
 def _has_frameshift_intron(layout: _Layout, count: int) -> Array:
