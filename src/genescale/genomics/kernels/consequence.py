@@ -3,8 +3,8 @@
 # pyright: reportAttributeAccessIssue=false, reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
 # pyright: reportOptionalMemberAccess=false, reportMissingImports=false, reportPossiblyUnboundVariable=false
 # pyright: reportInvalidTypeArguments=false, reportOptionalOperand=false, reportOperatorIssue=false
-# pyright: reportAssignmentType=false, reportUndefinedVariable=false
-# ruff: noqa: C901, PLR0911, PLR0912, PLR0915, PLR1714, SIM102, SIM108, SIM110 (C's idioms, not Python's)
+# pyright: reportAssignmentType=false, reportReturnType=false
+# ruff: noqa: SIM102, SIM108 (C's idioms, not Python's)
 # (annotations are Cython's here: `type[::1]` is contiguous memory)
 """What a variant does to each transcript near it: the hot loop of consequences.
 
