@@ -168,6 +168,8 @@ def _genes_of(bundle: Bundle) -> naming.Genes:
         texts["contig_name_text"] = memoryview(pool)
         texts["contig_name_offset"] = memoryview(offset)
         texts["contig_mitochondrial"] = bytes(contig.codon_table == 2 for contig in bundle.contigs)
+        circles = [contig.length or 0 if contig.circular else 0 for contig in bundle.contigs]
+        texts["contig_circle"] = memoryview(np.array(circles, np.int64))
         found = _OPEN[bundle] = naming.Genes(models_of(bundle), sequence_of(bundle), texts)
     return found
 

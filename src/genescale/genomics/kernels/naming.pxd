@@ -13,6 +13,7 @@ cdef class Genes:
     cdef const long long[::1] contig_name_offset
     cdef const unsigned char[::1] contig_name
     cdef const unsigned char[::1] contig_mitochondrial
+    cdef const long long[::1] contig_circle
 
 
 cdef class Edit:

@@ -56,6 +56,7 @@ class Genes:
         self.contig_name = texts["contig_name_text"]
         self.contig_name_offset = texts["contig_name_offset"]
         self.contig_mitochondrial = texts["contig_mitochondrial"]
+        self.contig_circle = texts["contig_circle"]
 
 
 @cython.cfunc
@@ -516,7 +517,9 @@ def write_genomic(
                     _leave_alt_whole(variants, edit, row)
                 if edit.kind:
                     rolled[row] = edit.steps
-                    _genomic_name(genes, variants, pen, edit, row, contig, text)
+                    _genomic_name(
+                        genes, variants, pen, edit, row, contig, text, 0 if exact else genes.contig_circle[contig]
+                    )
             row += 1
             ends[row] = pen.at
     return row
@@ -560,7 +563,9 @@ def _genomic_name(
     row: cython.longlong,
     contig: cython.int,
     text: cython.const[cython.uchar][::1],
+    circle: cython.longlong,
 ) -> cython.void:
+    """The name on the genome. `circle` is the length of a circular contig, whose last base is followed by the first."""
     pen.copy(genes.contig_name, genes.contig_name_offset[contig], genes.contig_name_offset[contig + 1])
     pen.put(58)
     pen.put(109 if genes.contig_mitochondrial[contig] else 103)
@@ -568,16 +573,25 @@ def _genomic_name(
     if edit.kind == 3:
         pen.number(edit.start)
         pen.put(95)
-        pen.number(edit.start + 1)
+        pen.number(_around(edit.start + 1, circle))
     else:
-        pen.number(edit.start + 1)
+        pen.number(_around(edit.start + 1, circle))
         if edit.end > edit.start + 1:
             pen.put(95)
-            pen.number(edit.end)
+            pen.number(_around(edit.end, circle))
     if edit.kind == 1:
         _substitution(pen, text, _ref_letter(variants, row, edit), edit, False)
     else:
         _edit_text(pen, text, edit, False)
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _around(position: cython.longlong, circle: cython.longlong) -> cython.longlong:
+    """A position that has passed the end of a circular contig; `circle` is 0 for a linear one."""
+    return position - circle if 0 < circle < position else position
 
 
 def write_coding(
