@@ -7,11 +7,13 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
+from genescale.errors import InvalidInput
 from genescale.genomics import embedded_build, mito, terms
 from genescale.genomics.bundle import INCOMPLETE_STOP_BY_POLYA, LIST_FILE, Bundle
 from genescale.genomics.consequence import judge
 from genescale.genomics.knowledge import Knowledge
 from genescale.genomics.names import write_names
+from genescale.genomics.resolve import resolve, variants_of
 from genescale.genomics.variants import Variants, variants_of_record
 from support.embedded_bundles import embedded
 
@@ -266,3 +268,24 @@ def compare(bundle: Bundle, places: list[int]) -> int:
 
 def test_every_substitution(bundle):
     assert compare(bundle, list(range(1, mito.LENGTH + 1))) > 46_000
+
+
+# ---- the origin ----
+
+
+@pytest.mark.parametrize("name", ["m.16569_1insA", "m.16568_2del", "m.16569_1del", "m.16567_3delinsGG", "m.1G>A"])
+def test_names_across_the_origin(bundle, name):
+    """Names to VCF variants and back: VCF counts on behind the last base, HGVS begins again."""
+    resolved = resolve(bundle, f"{mito.ACCESSION}:{name}")
+    assert resolved.variants[0].pos <= mito.LENGTH
+    crossing = variants_of([resolved])
+    nothing = judge(bundle, crossing)
+    written = write_names(bundle, crossing, nothing, which=("hgvsg",)).hgvsg
+    assert written.texts() == [f"MT:{name}"]
+    assert nothing.count <= 1  # the D-loop is no gene
+
+
+def test_no_variant_starts_at_the_placeholder(bundle):
+    for name in ("m.3107del", "m.3107N>A"):
+        with pytest.raises(InvalidInput, match="placeholder"):
+            resolve(bundle, f"{mito.ACCESSION}:{name}")
