@@ -1006,7 +1006,11 @@ def _difference(
 @cython.nogil
 @cython.exceptval(check=False)
 def _prefix(genes: Genes, pen: Pen, transcript: cython.int, brackets: cython.bint) -> cython.void:
-    pen.copy(genes.protein_name, genes.protein_name_offset[transcript], genes.protein_name_offset[transcript + 1])
+    """The accession of the protein; where the annotation has none, that of its transcript, as HGVS allows."""
+    if genes.protein_name_offset[transcript] < genes.protein_name_offset[transcript + 1]:
+        pen.copy(genes.protein_name, genes.protein_name_offset[transcript], genes.protein_name_offset[transcript + 1])
+    else:
+        pen.copy(genes.name, genes.name_offset[transcript], genes.name_offset[transcript + 1])
     pen.put(58)
     pen.put(112)
     pen.put(46)
