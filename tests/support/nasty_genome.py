@@ -65,11 +65,16 @@ def nasty_genome(folder: Path, seed: int, genes: int = 60) -> Nasty:
             if model.coding and rng.random() < 0.6:
                 sequence[contig] = _with_start_and_stop(sequence[contig], model)
         models += own
-    fasta, gff = folder / "nasty.fa", folder / "nasty.gff3"
+    return built(folder, sequence, models)
+
+
+def built(folder: Path, sequence: dict[str, str], models: list[Model]) -> Nasty:
+    """These models on this sequence, as a bundle."""
+    fasta, gff = folder / "genome.fa", folder / "genes.gff3"
     fasta.write_text("".join(f">{name}\n{text}\n" for name, text in sequence.items()))
     gff.write_text("##gff-version 3\n" + "".join(_lines(model) for model in models))
-    build_bundle(folder / "nasty", name="nasty", fasta=fasta, genes=gff)
-    return Nasty(sequence, models, Bundle.open(folder / "nasty"))
+    build_bundle(folder / "bundle", name="nasty", fasta=fasta, genes=gff)
+    return Nasty(sequence, models, Bundle.open(folder / "bundle"))
 
 
 def _model(rng: random.Random, name: str, contig: str, at: int) -> Model:

@@ -1773,6 +1773,9 @@ class Judge:
                 ):
                     if not ((self.flags & CDS_START_NF or self.phase) and rules & RULE_INCOMPLETE_ENDS):
                         terms |= START_LOST
+                        self.alternatives = True  # E-12
+                        if not rules & RULE_STRUCTURAL_START:
+                            terms |= START_RETAINED
             if self.start <= stop_low + 2 and self.end >= stop_low:
                 if not (self.flags & CDS_END_NF and rules & RULE_INCOMPLETE_ENDS):
                     terms |= STOP_LOST
