@@ -14,43 +14,37 @@ Positions are 1-based and inclusive. On a circular contig an interval may start 
 
 from __future__ import annotations
 
-import json
-import math
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias, cast
 
 import edlib
 import numpy as np
-import numpy.typing as npt
 
-from genescale.errors import InvalidInput
-from genescale.genomics.build import Writer
-from genescale.genomics.bundle import LIST_FILE, Bundle, read_listing
+from genescale.genomics.bundle import Bundle
+from genescale.genomics.differences import (
+    Aligned,
+    Block,
+    Call,
+    Uncalled,
+    as_given,
+    differences,
+    edits_of,
+    reason_not_to_call,
+    rolls_of,
+)
 from genescale.genomics.dna import Dna, letters, reverse_complement
-from genescale.genomics.kernels import align, normalise
-from genescale.genomics.places import GenomicEdit, as_vcf
+from genescale.genomics.kernels import align
+from genescale.genomics.seeds import Array, Chain, Finder, Reference, repeat_unit
 from genescale.genomics.variants import Variants, variants_of_record
 
-Array = npt.NDArray[Any]
 kernel = cast("Any", align)  # the annotations of a kernel are the C compiler's, not Python's
-Block: TypeAlias = tuple[int, int, int, int]
 Outcome: TypeAlias = Literal[
     "placed", "partial", "ambiguous", "low_identity", "not_found", "too_short", "too_repetitive", "no_bases"
 ]
 
-SEED_FORMAT: Final = 1
-SEEDS: Final = ("seeds-shape", "seeds-offset", "seeds-position", "seeds-check")
-UNINDEXED_BASES: Final = 64_000_000  # a bundle without seeds gets them in memory up to this size, within 3 s
-
-_SHORT: Final = 300  # up to here a query is looked up at every base; beyond, at some bases in every `_PERIOD`
-_PERIOD: Final = 16
-_LONG: Final = 2_000
-_LONG_PERIOD: Final = 32
 _MOST_ALTERNATIVES: Final = 50
-_MOST_CHAINS: Final = 400
+_MOST_PARTS: Final = 100
 _WAVE_COSTS: Final = 800
 _WAVE_ROOM: Final = 2_000_000  # four bytes each: with 800 costs it is nearly never the memory that ends an alignment
 _LARGEST_BLOCK: Final = 200_000  # bases of one stretch without seeds that edlib is asked to align
@@ -66,42 +60,6 @@ class Options:
     anchor: int = 8  # matching bases that a variant needs between itself and each end
     minimum_identity: float = 0.85  # below it a place is told and no variant is called
     largest_gap: int = 20_000  # bases of a deletion or insertion that one placement may span
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One variant, as VCF writes it: left-aligned, trimmed, plus strand. `query_start` is its first base in the query.
-
-    `candidate` marks one of several bases that an IUPAC letter allows: a heterozygous site, perhaps.
-    """
-
-    contig: str
-    position: int
-    ref: str = field(repr=False)
-    alt: str = field(repr=False)
-    query_start: int
-    query_end: int
-    candidate: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Uncalled:
-    """A difference that is told and not called. `reason` is one of the values of `UNCALLED`."""
-
-    query_start: int
-    query_end: int
-    start: int
-    end: int
-    reason: str
-
-
-UNCALLED: Final = {
-    "unanchored_end": "too few matching bases between it and the end of the query",
-    "reference_unknown": "the reference has no known base there",
-    "query_unknown": "the query has N or an ambiguous base inside an insertion",
-    "dissimilar": "a stretch that does not align",
-    "crosses_origin": "a deletion across the origin, which a VCF record cannot write",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,179 +146,15 @@ def variants_of(answers: Sequence[Answer], bundle: Bundle) -> Variants:
     return Variants.of_rows(rows)
 
 
-# ---- the seed index ----
-
-
-class Seeds(NamedTuple):
-    """The arrays of a seed index; `shape` is format, k, stride, bits."""
-
-    shape: Array
-    offset: Array
-    position: Array
-    check: Array
-
-
-def make_seeds(bundle: Bundle) -> Seeds:
-    """The seed index of a bundle, in memory."""
-    base, length, circular = _stretches(bundle)
-    total = int(length.sum())
-    # Words are long enough to be rare: 4**k is some sixteen times the reference. Large references are sampled.
-    k = min(16, max(11, math.ceil(math.log(max(total, 2), 4)) + 1))
-    stride = 1 if total < 200_000 else 2 if total < 10_000_000 else 4 if total < 200_000_000 else 10
-    bits = min(2 * k, max(8, (total // stride).bit_length() - 1))
-    packed = bundle.array("sequence").data
-    views = (packed, base.data, length.data, circular.data, k, stride, bits)
-    offset = np.zeros((1 << bits) + 1, np.uint32)
-    kernel.count_seeds(*views, offset.data)
-    np.cumsum(offset, out=offset)
-    position = np.empty(int(offset[-1]), np.uint32)
-    check = np.empty(position.size, np.uint8)
-    cursor = offset[:-1].copy()
-    kernel.fill_seeds(*views, cursor.data, position.data, check.data)
-    return Seeds(np.array([SEED_FORMAT, k, stride, bits], np.int64), offset, position, check)
-
-
-def build_seeds(bundle_dir: str | Path) -> None:
-    """Make the seed index of the bundle in `bundle_dir` and keep it there, so that opening it costs nothing.
-
-    The bundle's digest stays: an index says nothing that the sequence does not say.
-    """
-    folder = Path(bundle_dir)
-    with Bundle.open(folder) as bundle:
-        seeds = make_seeds(bundle)
-    writer = Writer(folder)
-    for name, array in zip(SEEDS, seeds, strict=True):
-        writer.write(name, array)
-    listing = read_listing(folder)
-    listing["arrays"] = dict(sorted({**listing["arrays"], **writer.arrays}.items()))
-    renewed = folder / f".{LIST_FILE}.arriving"
-    renewed.write_text(json.dumps(listing, indent=1) + "\n")
-    renewed.replace(folder / LIST_FILE)
-
-
-def _stretches(bundle: Bundle) -> tuple[Array, Array, Array]:
-    """Base index, length and roundness of each segment. Only a contig that is known whole can be walked round."""
-    base = np.array(bundle.array("segment_base"), np.int64)
-    start = np.asarray(bundle.array("segment_start"), np.int64)
-    length = np.asarray(bundle.array("segment_end"), np.int64) - start
-    contig = bundle.array("segment_contig")
-    whole = length == np.asarray(bundle.array("contig_length"), np.int64)[contig]
-    return base, length, (np.asarray(bundle.array("contig_circular"))[contig].astype(bool) & whole).astype(np.uint8)
-
-
-# ---- the aligner ----
-
-
-class _Reference:
-    """One bundle, ready to be searched."""
-
-    def __init__(self, bundle: Bundle) -> None:
-        self.bundle = bundle
-        self.name = bundle.name
-        self.base, self.length, self.circular = _stretches(bundle)
-        self.start: list[int] = bundle.array("segment_start").tolist()
-        self.contig: list[int] = bundle.array("segment_contig").tolist()
-        self.bases = int(self.length.sum())
-        if all(bundle.has(name) for name in SEEDS):
-            seeds = Seeds(*(bundle.array(name) for name in SEEDS))
-        elif self.bases <= UNINDEXED_BASES:
-            seeds = make_seeds(bundle)
-        else:
-            raise InvalidInput(
-                f"the bundle {bundle.name} has no seeds, so DNA cannot be placed in it: "
-                f"`genescale reference build --align` makes them",
-                code="no_seeds",
-            )
-        _, self.k, self.stride, bits = (int(x) for x in seeds.shape)
-        self.margin = min(1_000, self.bases // 4)
-        self.packed = bundle.array("sequence").data
-        self.index = kernel.Index(
-            self.packed,
-            self.base.data,
-            self.length.data,
-            self.circular.data,
-            self.k,
-            bits,
-            self.margin,
-            seeds.offset.data,
-            seeds.position.data,
-            seeds.check.data,
-        )
-        self.sequence = normalise.Sequence(
-            self.packed,
-            np.asarray(bundle.array("contig_segment"), np.int32).data,
-            np.asarray(bundle.array("segment_start"), np.int64).data,
-            np.asarray(bundle.array("segment_end"), np.int64).data,
-            self.base.data,
-        )
-
-    def contig_name(self, stretch: int) -> str:
-        """The name of the contig that a stretch belongs to."""
-        return self.bundle.contigs[self.contig[stretch]].name
-
-    def window(self, stretch: int, first: int, end: int) -> Array:
-        """The codes of a stretch from place `first` to `end`; a circular one goes round."""
-        out = np.empty(end - first, np.uint8)
-        size = int(self.length[stretch])
-        kernel.decode(self.packed, int(self.base[stretch]), size, first % size, out.data)
-        return out
-
-
-class _Chain(NamedTuple):
-    """A row of matches: a rough placement, with the query's span on the query's own strand."""
-
-    score: int
-    reference: _Reference
-    reverse: bool
-    stretch: int
-    matches: Array
-    query_start: int
-    query_end: int
-
-
-class _Aligned(NamedTuple):
-    """A chain aligned base by base. Places count from 0, in the query as it was turned."""
-
-    chain: _Chain
-    first: int  # the window's place in the stretch
-    window: Array
-    query_start: int
-    query_end: int
-    window_start: int
-    window_end: int
-    blocks: list[Block]
-    dissimilar: list[Block]
-    matches: int
-    mismatches: int
-    gaps: int
-    gap_bases: int
-    score: int
-
-    @property
-    def identity(self) -> float:
-        return self.matches / max(1, self.matches + self.mismatches + self.gaps)
-
-    def explained(self, length: int) -> list[tuple[int, int]]:
-        """The stretches of the query, as it was given, that are aligned: from, to, counted from 0."""
-        spans: list[tuple[int, int]] = []
-        at = self.query_start
-        for a, b, _, _ in sorted(self.dissimilar):
-            spans.append(_turned(at, a, self.chain.reverse, length))
-            at = b
-        return [*spans, _turned(at, self.query_end, self.chain.reverse, length)]
-
-
 class Aligner:
     """Places sequences in one bundle or several. Holds working memory, so each thread needs its own."""
 
     def __init__(self, bundles: Bundle | Sequence[Bundle], options: Options | None = None) -> None:
         listed = [bundles] if isinstance(bundles, Bundle) else list(bundles)
-        self._references = [_Reference(bundle) for bundle in listed]
+        self._references = [Reference(bundle) for bundle in listed]
         self._names = tuple(reference.name for reference in self._references)
         self._options = options or Options()
-        self._recent = np.empty(2 << 14, np.int64)
-        self._found = np.empty(4 << 14, np.int64)
-        self._tally = np.zeros(2, np.int64)
+        self._finder = Finder(self._references, self._options.largest_gap)
         self._wave = np.empty(_WAVE_ROOM, np.int32)
         self._head = np.empty(3 * (_WAVE_COSTS + 1), np.int64)
         self._blocks = np.empty(5 << 10, np.int64)
@@ -380,140 +174,37 @@ class Aligner:
         if known < minimum:
             reason = f"{known} known bases are too few to place uniquely; {minimum} are needed"
             return self._without_place(dna, "too_short", reason)
-        unit = _repeat_unit(dna.codes)
+        unit = repeat_unit(dna.codes)
         if unit:
             reason = f"it repeats {unit} base{'s' * (unit > 1)} over and over; send it with what lies beside it"
             return self._without_place(dna, "too_repetitive", reason)
         turned = (dna.codes, reverse_complement(dna.codes))
-        chains, repetitive = self._chains(turned, known)
-        floor = self._floor(len(dna))
+        chains, repetitive = self._finder.chains(turned, known)
+        floor = self._finder.floor(len(dna))
         parts = self._parts(turned, chains, floor)
         if not parts:
             return self._nothing(dna, turned, chains, repetitive)
         return self._answer(dna, turned, parts)
 
-    # -- seeds and chains
-
-    def _floor(self, length: int) -> int:
-        """The chain score that chance reaches in fewer than one query of 250 (longest common run of two texts)."""
-        bases = sum(reference.bases for reference in self._references)
-        return max(18, math.ceil(math.log(max(2, 2 * length * bases), 4)) + 4)
-
-    def _chains(self, turned: tuple[bytes, bytes], known: int) -> tuple[list[_Chain], bool]:
-        """Rows of matches on both strands of all references, best first; and whether repeats hid some.
-
-        Most queries are found by their rarer words. Where these leave much of it unexplained, every word is looked up,
-        frequent ones too; and a short query that still lies nowhere, by words with one base changed.
-        """
-        length = len(turned[0])
-        period = 1 if length <= _SHORT else _PERIOD if length <= _LONG else _LONG_PERIOD
-        quick = self._search(turned, period=period, most=64 if length <= _LONG else 32, near=False)
-        if quick and (quick[0].score >= 0.6 * known or _explained(quick) >= 0.9 * known):
-            return quick, False
-        slow = self._search(turned, period=1, most=2_000 if length <= 20_000 else 100, near=False)
-        repetitive = bool(self._tally[0])
-        if length <= 200 and (not slow or slow[0].score < max(self._floor(length), 0.5 * known)):
-            slow += self._search(turned, period=1, most=50, near=True)
-            slow.sort(key=lambda chain: -chain.score)
-        return (slow if not quick or (slow and slow[0].score >= quick[0].score) else quick), repetitive
-
-    def _search(self, turned: tuple[bytes, bytes], *, period: int, most: int, near: bool) -> list[_Chain]:
-        chains: list[_Chain] = []
-        self._tally[:] = 0
-        for reference in self._references:
-            for reverse in (False, True):
-                chains += self._search_one(reference, turned[reverse], reverse, period, most, near)
-        chains.sort(key=lambda chain: -chain.score)
-        return chains
-
-    def _search_one(
-        self, reference: _Reference, codes: bytes, reverse: bool, period: int, most: int, near: bool
-    ) -> list[_Chain]:
-        length = len(codes)
-        least = reference.k + (0 if length <= _LONG else 5) - (4 if near else 0)
-        slots = 1 << min(20, max(10, (length // 4).bit_length()))
-        if self._recent.size < 2 * slots:
-            self._recent = np.empty(2 * slots, np.int64)
-        recent = self._recent[: 2 * slots]
-        recent.fill(-(1 << 60))
-        room = 4 * (200_000 + length // 4) if most > 64 else 4 * (16_384 + length // 16)
-        if self._found.size < room:
-            self._found = np.empty(room, np.int64)
-        count = kernel.find_matches(
-            reference.index,
-            codes,
-            period,
-            reference.stride if period > 1 else 1,
-            most,
-            least,
-            near,
-            recent.data,
-            self._found[:room].data,
-            self._tally.data,
-        )
-        if not count:
-            return []
-        return self._chained(reference, self._found[: 4 * count].reshape(-1, 4), reverse, length)
-
-    def _chained(self, reference: _Reference, found: Array, reverse: bool, length: int) -> list[_Chain]:
-        """The matches of one strand joined to chains, best first."""
-        order = np.argsort((found[:, 3] << 44) + (found[:, 1] << 1), kind="stable")
-        found = found[order]
-        if len(found) > 1:
-            fresh = np.ones(len(found), bool)
-            np.any(found[1:] != found[:-1], axis=1, out=fresh[1:])
-            found = np.ascontiguousarray(found[fresh])
-        count = len(found)
-        score = np.empty(count, np.int64)
-        parent = np.empty(count, np.int64)
-        flat = found.reshape(-1).data
-        # Among tandem repeats hundreds of matches may lie between two that belong together.
-        lookback = min(2_000, max(100, 4_000_000 // count))
-        kernel.chain(flat, count, self._options.largest_gap, lookback, score.data, parent.data)
-        by_score = np.argsort(-score, kind="stable")
-        members = np.empty(count, np.int64)
-        chains = np.empty(2 * _MOST_CHAINS, np.int64)
-        used = np.zeros(count, np.uint8)
-        made = kernel.collect(
-            by_score.data,
-            score.data,
-            parent.data,
-            min(self._floor(length), int(score[by_score[0]])),
-            used.data,
-            members.data,
-            chains.data,
-        )
-        rows: list[_Chain] = []
-        first = 0
-        for end, total in chains[: 2 * made].reshape(-1, 2).tolist():
-            matches = found[members[first:end]]
-            first = end
-            start = int(matches[0, 0])
-            stop = int(matches[-1, 0] + matches[-1, 2])
-            if reverse:
-                start, stop = length - stop, length - start
-            rows.append(_Chain(total, reference, reverse, int(matches[0, 3]), matches, start, stop))
-        return rows
-
     # -- alignment
 
-    def _parts(self, turned: tuple[bytes, bytes], chains: list[_Chain], floor: int) -> list[list[_Aligned]]:
+    def _parts(self, turned: tuple[bytes, bytes], chains: list[Chain], floor: int) -> list[list[Aligned]]:
         """The chains aligned, grouped by the part of the query that they explain, the best of each part first.
 
         A chain belongs to the part that covers most of it. It makes a part of its own when none does, and when it still
         reaches what no other explains after both were aligned to their ends.
         """
-        parts: list[list[_Aligned]] = []
+        parts: list[list[Aligned]] = []
         length = len(turned[0])
         for chain in chains:
             if chain.score < floor:
                 break
             home = _home(parts, chain.query_start, chain.query_end, length)
             if home is None:
-                if parts and (chain.score < floor + 10 or len(parts) == _MOST_ALTERNATIVES):
+                if parts and (chain.score < floor + 10 or len(parts) == _MOST_PARTS):
                     continue
                 one = self._align(turned[chain.reverse], chain)
-                home = _home(parts, *_turned(one.query_start, one.query_end, chain.reverse, length), length)
+                home = _home(parts, *as_given(one.query_start, one.query_end, chain.reverse, length), length)
                 if home is None:
                     parts.append([one])
                 else:
@@ -524,7 +215,7 @@ class Aligner:
             part.sort(key=lambda one: -one.score)
         return parts
 
-    def _align(self, codes: bytes, chain: _Chain) -> _Aligned:
+    def _align(self, codes: bytes, chain: Chain) -> Aligned:
         """Base by base along the chain, and on to both ends of the query as far as it goes."""
         matches = chain.matches
         size = int(chain.reference.length[chain.stretch])
@@ -606,7 +297,7 @@ class Aligner:
             mended.append((q0 + late, q1 + end, w0, w1) if inserted else (q0, q1, w0 + late, w1 + end))
         return mended if crossed else None
 
-    def _settled(self, one: _Aligned, codes: bytes) -> _Aligned:
+    def _settled(self, one: Aligned, codes: bytes) -> Aligned:
         """With every gap as far left as the whole alignment allows.
 
         A gap is written at the left-most place that the reference alone allows. Where another difference lies in
@@ -614,9 +305,12 @@ class Aligner:
         """
         shifts = [block for block in one.blocks if block[1] - block[0] != block[3] - block[2]]
         edits = [
-            edit for block in shifts if not _reason_not_to_call(one, codes, block) for edit in _edits(one, codes, block)
+            edit
+            for block in shifts
+            if not reason_not_to_call(one, codes, block)
+            for edit in edits_of(one, codes, block)
         ]
-        rolls = _rolls(one.chain.reference, one.chain.stretch, edits)
+        rolls = rolls_of(one.chain.reference, one.chain.stretch, edits)
         blocks: list[Block] = []
         for i, block in enumerate(one.blocks):
             reach = block[2] - rolls.get(block, (0, 0))[0]
@@ -647,7 +341,7 @@ class Aligner:
 
     # -- answers
 
-    def _answer(self, dna: Dna, turned: tuple[bytes, bytes], parts: list[list[_Aligned]]) -> Answer:
+    def _answer(self, dna: Dna, turned: tuple[bytes, bytes], parts: list[list[Aligned]]) -> Answer:
         options = self._options
         good = [part for part in parts if part[0].identity >= options.minimum_identity]
         length = len(dna)
@@ -671,26 +365,28 @@ class Aligner:
         placements = [self._placement(turned, part, length) for part in good]
         placements.sort(key=lambda placement: (placement.query_start, placement.query_end))
         unexplained = _rest(length, [part[0] for part in good])
-        outcome: Outcome = "placed"
-        reason = ""
-        missing = sum(b - a + 1 for a, b in unexplained)
-        if any(placement.ambiguous for placement in placements):
-            outcome = "ambiguous"
-            count = max(len(placement.alternatives) + 1 for placement in placements)
-            more = "or more " if any(placement.more_alternatives for placement in placements) else ""
-            called = "the variants are those of the first" if options.call_ambiguous else "no variant is called there"
-            reason = f"it fits {count} {more}places nearly equally well; {called}"
-        elif missing >= 20:
-            outcome = "partial"
-            reason = f"{missing} of {length} bases lie nowhere in {', '.join(self._names)}"
-        elif len(placements) > 1:
-            outcome = "partial"
-            reason = f"its parts lie in {len(placements)} places"
-        elif missing:
-            reason = f"{missing} bases at its ends do not align"
+        outcome, reason = self._verdict(placements, length, sum(b - a + 1 for a, b in unexplained))
         return Answer(dna.name, length, outcome, reason, tuple(placements), unexplained, None, self._names, dna.uracil)
 
-    def _placement(self, turned: tuple[bytes, bytes], part: list[_Aligned], length: int) -> Placement:
+    def _verdict(self, placements: list[Placement], length: int, missing: int) -> tuple[Outcome, str]:
+        """The outcome of a query that has a place, and the sentence about it."""
+        longest = max(placements, key=lambda placement: placement.query_end - placement.query_start)
+        if longest.ambiguous:
+            count = f"{len(longest.alternatives) + 1}{' or more' if longest.more_alternatives else ''}"
+            calling = self._options.call_ambiguous
+            called = "the variants are those of the first" if calling else "no variant is called there"
+            return "ambiguous", f"it fits {count} places nearly equally well; {called}"
+        if len(placements) == 1 and missing < 20:
+            return "placed", f"{missing} bases do not align" if missing else ""
+        reasons: list[str] = []
+        if len(placements) > 1:
+            more = " or more" if len(placements) >= _MOST_PARTS else ""
+            reasons.append(f"its parts lie in {len(placements)} places{more}")
+        if missing:
+            reasons.append(f"{missing} of {length} bases are not explained by {', '.join(self._names)}")
+        return "partial", "; ".join(reasons)
+
+    def _placement(self, turned: tuple[bytes, bytes], part: list[Aligned], length: int) -> Placement:
         options = self._options
         best = part[0]
         near = [one for one in part[1:] if one.score >= options.ambiguous_from * best.score]
@@ -698,7 +394,7 @@ class Aligner:
         uncalled: list[Uncalled] = []
         if not near or options.call_ambiguous:
             codes = turned[best.chain.reverse]
-            calls, uncalled = _differences(self._settled(best, codes), codes, options.anchor)
+            calls, uncalled = differences(self._settled(best, codes), codes, options.anchor)
         place = _place_of(best, length)
         return Placement(
             place.reference,
@@ -723,7 +419,7 @@ class Aligner:
     def _without_place(self, dna: Dna, outcome: Outcome, reason: str) -> Answer:
         return Answer(dna.name, len(dna), outcome, reason, (), _rest(len(dna), []), None, self._names, dna.uracil)
 
-    def _nothing(self, dna: Dna, turned: tuple[bytes, bytes], chains: list[_Chain], repetitive: bool) -> Answer:
+    def _nothing(self, dna: Dna, turned: tuple[bytes, bytes], chains: list[Chain], repetitive: bool) -> Answer:
         """No place is better than chance would give."""
         length = len(dna)
         if not chains and repetitive:
@@ -751,32 +447,7 @@ class Aligner:
         )
 
 
-def _repeat_unit(codes: bytes) -> int:
-    """The unit of a query that is nothing but a simple repeat, else 0: nine in ten bases equal the one a unit back."""
-    read = np.frombuffer(codes, np.uint8)
-    if len(codes) > 4_000 and not _repeat_unit(codes[:2_000]):
-        return 0
-    for unit in range(1, 7):
-        if np.count_nonzero((read[unit:] == read[:-unit]) & (read[unit:] != 15)) > 0.9 * np.count_nonzero(read != 15):
-            return unit
-    return 0
-
-
-def _explained(chains: list[_Chain]) -> int:
-    """How many bases of the query the best chains span together."""
-    spans: list[tuple[int, int]] = []
-    for chain in chains[:20]:
-        if chain.score >= 40 and all(chain.query_start >= b or chain.query_end <= a for a, b in spans):
-            spans.append((chain.query_start, chain.query_end))
-    return sum(b - a for a, b in spans)
-
-
-def _turned(start: int, end: int, reverse: bool, length: int) -> tuple[int, int]:
-    """[start, end) of the turned query in the query as it was given."""
-    return (length - end, length - start) if reverse else (start, end)
-
-
-def _home(parts: list[list[_Aligned]], start: int, end: int, length: int) -> list[_Aligned] | None:
+def _home(parts: list[list[Aligned]], start: int, end: int, length: int) -> list[Aligned] | None:
     """The part that explains more than half of the query's [start, end)."""
     for part in parts:
         shared = 0
@@ -787,7 +458,7 @@ def _home(parts: list[list[_Aligned]], start: int, end: int, length: int) -> lis
     return None
 
 
-def _add(part: list[_Aligned], one: _Aligned) -> None:
+def _add(part: list[Aligned], one: Aligned) -> None:
     """One more place; two with an end in common are two ways through the same place, and the better one stays."""
     for i, other in enumerate(part):
         if _same_place(one, other):
@@ -797,7 +468,7 @@ def _add(part: list[_Aligned], one: _Aligned) -> None:
     part.append(one)
 
 
-def _same_place(one: _Aligned, other: _Aligned) -> bool:
+def _same_place(one: Aligned, other: Aligned) -> bool:
     if one.chain.reference is not other.chain.reference or one.chain.reverse != other.chain.reverse:
         return False
     if one.chain.stretch != other.chain.stretch:
@@ -847,13 +518,13 @@ def _edit_path(query: bytes, reference: bytes) -> list[Block] | None:
 
 
 def _scored(
-    chain: _Chain,
+    chain: Chain,
     first: int,
     window: Array,
     ends: tuple[int, int, int, int],
     blocks: list[Block],
     dissimilar: list[Block],
-) -> _Aligned:
+) -> Aligned:
     query_start, query_end, _, _ = ends
     mismatches = gaps = gap_bases = consumed = cost = 0
     for a, b, c, d in blocks:
@@ -871,12 +542,12 @@ def _scored(
         consumed += b - a
         cost += 30
     matches = query_end - query_start - consumed
-    return _Aligned(
+    return Aligned(
         chain, first, window, *ends, blocks, dissimilar, matches, mismatches, gaps, gap_bases, matches - cost
     )
 
 
-def _place_of(one: _Aligned, length: int) -> Place:
+def _place_of(one: Aligned, length: int) -> Place:
     chain = one.chain
     reference = chain.reference
     size = int(reference.length[chain.stretch])
@@ -898,7 +569,7 @@ def _place_of(one: _Aligned, length: int) -> Place:
     )
 
 
-def _rest(length: int, aligned: Sequence[_Aligned]) -> tuple[tuple[int, int], ...]:
+def _rest(length: int, aligned: Sequence[Aligned]) -> tuple[tuple[int, int], ...]:
     """The stretches of the query that none of these explains, 1-based and inclusive."""
     rest: list[tuple[int, int]] = []
     at = 0
@@ -909,184 +580,3 @@ def _rest(length: int, aligned: Sequence[_Aligned]) -> tuple[tuple[int, int], ..
     if at < length:
         rest.append((at + 1, length))
     return tuple(rest)
-
-
-# ---- from differences to variants ----
-
-
-class _Edit(NamedTuple):
-    """One difference: the reference's places [start, end) of the stretch become `alt`."""
-
-    start: int
-    end: int
-    alt: str
-    block: Block
-    candidate: bool
-
-
-def _differences(one: _Aligned, codes: bytes, anchor: int) -> tuple[list[Call], list[Uncalled]]:
-    """The variants of an aligned query, and the differences that cannot be called, by place."""
-    reference, stretch = one.chain.reference, one.chain.stretch
-    contig = reference.contig_name(stretch)
-    uncalled: list[Uncalled] = [_told(one, codes, block, "dissimilar") for block in one.dissimilar]
-    edits: list[_Edit] = []
-    for block in one.blocks:
-        reason = _reason_not_to_call(one, codes, block)
-        if reason:
-            uncalled.append(_told(one, codes, block, reason))
-        else:
-            edits += _edits(one, codes, block)
-    inner = _anchored(one, _rolls(reference, stretch, edits), anchor)
-    edits += _allowed_bases(one, codes, anchor)
-    calls: list[Call] = []
-    for edit in edits:
-        if edit.block[0] < inner[0] or edit.block[1] > inner[1]:
-            uncalled.append(_told(one, codes, edit.block, "unanchored_end"))
-            continue
-        span = _query_span(one, codes, edit.block)
-        calls.append(Call(contig, *_vcf(reference, stretch, edit), *span, edit.candidate))
-    calls.sort(key=lambda call: (call.position, call.ref, call.alt))
-    uncalled.sort(key=lambda difference: (difference.query_start, difference.query_end))
-    return calls, uncalled
-
-
-def _vcf(reference: _Reference, stretch: int, edit: _Edit) -> tuple[int, str, str]:
-    """POS, REF and ALT. A change of bases and not of their number is normal: it begins and ends with a difference."""
-    position = reference.start[stretch] + edit.start + 1
-    if edit.end - edit.start == len(edit.alt):
-        return position, letters(reference.window(stretch, edit.start, edit.end).tobytes()), edit.alt
-    end = position + edit.end - edit.start - 1
-    written = as_vcf(reference.bundle, GenomicEdit(reference.contig[stretch], position, end, edit.alt))
-    return written.pos, written.ref, written.alt
-
-
-def _query_span(one: _Aligned, codes: bytes, block: Block) -> tuple[int, int]:
-    """The block's bases in the query as it was given, 1-based; an empty one ends before it starts."""
-    if one.chain.reverse:
-        return len(codes) - block[1] + 1, len(codes) - block[0]
-    return block[0] + 1, block[1]
-
-
-def _told(one: _Aligned, codes: bytes, block: Block, reason: str) -> Uncalled:
-    reference, stretch = one.chain.reference, one.chain.stretch
-    size = int(reference.length[stretch])
-    offset = int(reference.start[stretch]) + 1
-    start = offset + (one.first + block[2]) % size
-    end = start - 1 if block[2] == block[3] else offset + (one.first + block[3] - 1) % size
-    return Uncalled(*_query_span(one, codes, block), start, end, reason)
-
-
-_PLAIN: Final = bytes((1, 2, 4, 8))
-
-
-def _reason_not_to_call(one: _Aligned, codes: bytes, block: Block) -> str:
-    a, b, c, d = block
-    if one.window[c:d].tobytes().translate(None, _PLAIN):
-        return "reference_unknown"
-    if b - a != d - c and codes[a:b].translate(None, _PLAIN):
-        return "query_unknown"
-    size = int(one.chain.reference.length[one.chain.stretch])
-    if d > c and (one.first + c) // size != (one.first + d - 1) // size:
-        return "crosses_origin"
-    return ""
-
-
-def _edits(one: _Aligned, codes: bytes, block: Block) -> list[_Edit]:
-    """The block as edits: one as a rule; one for each base that an IUPAC letter allows."""
-    a, b, c, d = block
-    size = int(one.chain.reference.length[one.chain.stretch])
-    place = (one.first + c) % size
-    query = codes[a:b]
-    if not query.translate(None, _PLAIN):
-        return [_Edit(place, place + d - c, letters(query), block, False)]
-    edits: list[_Edit] = []
-    for i, code in enumerate(query):
-        own = (a + i, a + i + 1, c + i, c + i + 1)
-        at = place + i
-        alts = [base for base in _PLAIN if base & code]
-        edits += [_Edit(at, at + 1, letters(bytes([base])), own, len(alts) > 1) for base in alts]
-    return edits
-
-
-def _allowed_bases(one: _Aligned, codes: bytes, anchor: int) -> list[_Edit]:
-    """Where an IUPAC letter of the query allows the reference's base and others: those others."""
-    if not codes.translate(None, b"\x01\x02\x04\x08\x0f"):
-        return []
-    read = np.frombuffer(codes, np.uint8)
-    read = read[one.query_start + anchor : max(one.query_start + anchor, one.query_end - anchor)]
-    sites = np.flatnonzero((read & (read - 1) != 0) & (read != 15)) + one.query_start + anchor
-    size = int(one.chain.reference.length[one.chain.stretch])
-    blocks = sorted(one.blocks + one.dissimilar)
-    starts = [block[0] for block in blocks]
-    edits: list[_Edit] = []
-    for site in sites.tolist():
-        after = bisect_right(starts, site)
-        at = site - one.query_start + one.window_start
-        if after:
-            _, b, _, d = blocks[after - 1]
-            if site < b:
-                continue
-            at = d + site - b
-        here = int(one.window[at])
-        if here not in _PLAIN:
-            continue
-        place = (one.first + at) % size
-        block = (site, site + 1, at, at + 1)
-        edits += [
-            _Edit(place, place + 1, letters(bytes([base])), block, True)
-            for base in _PLAIN
-            if base & codes[site] and base != here
-        ]
-    return edits
-
-
-def _rolls(reference: _Reference, stretch: int, edits: list[_Edit]) -> dict[Block, tuple[int, int]]:
-    """By how many bases each insertion and deletion can be rolled along the reference, to the left and to the right."""
-    edits = [edit for edit in edits if edit.end - edit.start != len(edit.alt)]
-    if not edits:
-        return {}
-    count = len(edits)
-    refs = [letters(reference.window(stretch, edit.start, edit.end).tobytes()) for edit in edits]
-    text = "".join(ref + edit.alt for ref, edit in zip(refs, edits, strict=True)).encode()
-    ref_length = np.array([len(ref) for ref in refs], np.int32)
-    alt_length = np.array([len(edit.alt) for edit in edits], np.int32)
-    alt = np.cumsum(ref_length + alt_length, dtype=np.int64) - alt_length
-    offset = int(reference.start[stretch])
-    position = np.array([offset + edit.start + 1 for edit in edits], np.int32)
-    first, last, kept, left, right = (np.empty(count, np.int64) for _ in range(5))
-    cast("Any", normalise).justify(
-        reference.sequence,
-        text,
-        np.full(count, reference.contig[stretch], np.int32).data,
-        position.data,
-        (alt - ref_length).data,
-        ref_length.data,
-        alt.data,
-        alt_length.data,
-        bytes(count),
-        first.data,
-        last.data,
-        kept.data,
-        np.empty(count, np.int32).data,
-        left.data,
-        right.data,
-    )
-    return dict(zip((edit.block for edit in edits), zip(left.tolist(), right.tolist(), strict=True), strict=True))
-
-
-def _anchored(one: _Aligned, rolls: dict[Block, tuple[int, int]], anchor: int) -> tuple[int, int]:
-    """The part of the query whose differences have `anchor` matching bases in a row between them and either end.
-
-    An insertion or deletion that can be rolled has only what is left of the matches when it is rolled to that end.
-    """
-    blocks = sorted(one.blocks + one.dissimilar)
-    low, high = one.query_start, one.query_end
-    for block in blocks:
-        if block[0] - low - rolls.get(block, (0, 0))[0] >= anchor:
-            break
-        low = max(block[1], block[0] + 1)
-    for block in reversed(blocks):
-        if high - block[1] - rolls.get(block, (0, 0))[1] >= anchor:
-            break
-        high = min(block[0], block[1] - 1)
-    return low, high
