@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from genescale.genomics.build import build_bundle
-from genescale.genomics.bundle import INDEX_REACH, Bundle
+from genescale.genomics.bundle import INDEX_REACH, PICK_STRICT, Bundle
+from genescale.genomics.terms import BY_NAME
 from support.shared_data import shared_data
 
 COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
@@ -94,3 +95,24 @@ def test_every_cell_of_the_index_lists_its_transcripts_in_order(parity: Bundle) 
                 covers = (start[mine] - INDEX_REACH <= position) & (position <= end[mine] + INDEX_REACH)
                 assert sorted(listed.tolist()) == sorted(mine[covers].tolist())
             assert (np.diff(order[listed]) > 0).all()
+
+
+def test_the_order_of_picking_is_that_of_vep(parity: Bundle) -> None:
+    """The static keys around the rank of the consequence choose VEP's transcript for every variant."""
+    number = {name.partition(".")[0]: i for i, name in enumerate(parity.texts("transcript_name"))}
+    before, after, order = (parity.array(f"transcript_{key}") for key in ("pick_before", "pick_after", "order"))
+    truth = gzip.decompress(shared_data("vep-parity/main.vep115.tsv.gz").read_bytes()).decode().splitlines()
+    picked: dict[str, tuple[tuple[int, ...], bool]] = {}
+    columns = truth[0].split("\t")
+    variant, feature, consequence, chosen = map(
+        columns.index, ("#Uploaded_variation", "Feature", "Consequence", "PICK")
+    )
+    for line in truth[1:]:
+        row = line.split("\t")
+        i = number.get(row[feature], -1)
+        if i >= 0:
+            rank = min(BY_NAME[term].rank for term in row[consequence].split(","))
+            key = (int(before[i]) | PICK_STRICT, rank, int(after[i]), int(order[i]))
+            picked[row[variant]] = min(picked.get(row[variant], (key, row[chosen] == "1")), (key, row[chosen] == "1"))
+    assert len(picked) > 9000
+    assert all(ours for _, ours in picked.values())

@@ -3,7 +3,9 @@
 import errno
 import gzip
 import json
+import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -222,6 +224,19 @@ def test_names_that_are_taken(store: References) -> None:
     with pytest.raises(InvalidInput, match="--replace"):
         store.new_path("own")
     assert store.new_path("own", replace=True) == store.folder / "own"
+
+
+def test_what_a_killed_build_left_is_removed_by_the_next(store: References) -> None:
+    gone = subprocess.Popen(["/bin/true"])
+    gone.wait()
+    dead = store.folder / f".big.arriving-{gone.pid}"
+    alive = store.folder / f".big.arriving-{os.getpid()}"
+    for folder in (dead, alive):
+        folder.mkdir(parents=True)
+        (folder / "sequence.npy").touch()
+    store.new_path("other")
+    assert not dead.exists()
+    assert alive.exists()
 
 
 def test_a_damaged_bundle_is_listed_with_its_problem(store: References) -> None:

@@ -396,6 +396,7 @@ TRANSCRIPT = "1 x lnc_RNA 101 146 . + . ID=t;Parent=g"
         ),
         (["1 x exon 111 101 . + . Parent=ok"], "start after end, or too large", 2),
         (["1 x exon one 101 . + . Parent=ok"], "start or end is no number", 2),
+        ([f"1 x exon 1 {'9' * 5000} . + . Parent=ok"], "start or end is no number", 2),
     ],
 )
 def test_every_dropped_line_has_a_reason_and_a_number(build: Build, rows: list[str], reason: str, line: int) -> None:
@@ -430,6 +431,11 @@ def test_cds_that_does_not_translate_is_said(build: Build) -> None:
     _, report = build(simple(*coding(101, 112, "stops"), *coding(101, 111, "odd")), fasta=genome)
     assert report.cds_inner_stop == ["odd", "stops"]
     assert report.cds_odd_length == ["odd"]
+
+
+def test_a_masked_genome_is_noticed(build: Build) -> None:
+    _, report = build(simple(), fasta=f">1\n{'N' * 400}\n")
+    assert any("is this a masked genome" in note for note in report.notes)
 
 
 def test_phase_of_the_first_cds_counts(build: Build) -> None:

@@ -4,6 +4,7 @@ One pass over the FASTA file, one over the annotation; what is large (bases, mRN
 grows with the number of transcripts and not with the genome. The same input gives the same bytes, always and anywhere.
 """
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -14,7 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -132,13 +133,15 @@ def _silent(phase: str, done: int) -> None:
 
 def install(arriving: Path, target: Path) -> None:
     """Put a finished folder in its place. Whoever has the old one open keeps what is mapped."""
-    if target.exists():
-        leaving = target.with_name(f".{target.name}.leaving-{os.getpid()}")
+    leaving = target.with_name(f".{target.name}.leaving-{os.getpid()}")
+    with contextlib.suppress(FileNotFoundError):
         target.rename(leaving)
+    try:
         arriving.rename(target)
-        shutil.rmtree(leaving)
-    else:
-        arriving.rename(target)
+    except OSError as error:
+        raise InvalidInput(f"{target} was made by somebody else in the meantime; build again", code="exists") from error
+    finally:
+        shutil.rmtree(leaving, ignore_errors=True)
 
 
 def _build(folder: Path, name: str, fasta: Path, genes: Path, choices: Choices, progress: Progress) -> BuildReport:
@@ -165,7 +168,7 @@ def _build(folder: Path, name: str, fasta: Path, genes: Path, choices: Choices, 
     table = np.array([c.codon_table for c in contigs], np.uint8)
     models.arrays["transcript_table"] = table[models.arrays["transcript_contig"]]
     progress("splicing transcripts", 0)
-    inner, odd = _write_transcripts(writer, models, segments)
+    trouble = _write_transcripts(writer, models, segments)
     progress("writing", 0)
     _write_index(writer, models, len(contigs))
     for key, value in models.arrays.items():
@@ -194,10 +197,10 @@ def _build(folder: Path, name: str, fasta: Path, genes: Path, choices: Choices, 
         annotation.dropped,
         annotation.ignored,
         [n for n in annotation.contigs if n not in index],
-        inner,
-        odd,
+        trouble.inner_stop,
+        trouble.odd_length,
         models.uneven,
-        _notes(inner, coding, contigs, annotation, index),
+        _notes(trouble, coding, contigs, annotation, index),
     )
 
 
@@ -233,17 +236,24 @@ def _listing(
 # Of all coding transcripts. The true human annotation has below one in a hundred with a stop inside.
 _MANY_INNER_STOPS: Final = 0.05
 _FEW: Final = 20
+_MUCH_UNKNOWN: Final = 0.02
 
 
 def _notes(
-    inner: list[str], coding: int, contigs: list[b.Contig], annotation: Annotation, index: Mapping[str, int]
+    trouble: "_Trouble", coding: int, contigs: list[b.Contig], annotation: Annotation, index: Mapping[str, int]
 ) -> list[str]:
     """What the reader of a report should look into first."""
     notes: list[str] = []
-    if len(inner) >= _FEW and len(inner) > _MANY_INNER_STOPS * coding:
+    stopped = len(trouble.inner_stop)
+    if stopped >= _FEW and stopped > _MANY_INNER_STOPS * coding:
         notes.append(
-            f"{len(inner)} of {coding} coding sequences have a stop inside: "
+            f"{stopped} of {coding} coding sequences have a stop inside: "
             "are genome and genes of one assembly, and is the genetic code of each contig right (--codon-table)?"
+        )
+    if trouble.unknown > _MUCH_UNKNOWN:
+        notes.append(
+            f"{trouble.unknown:.0%} of the bases of transcripts are N or ambiguous: "
+            "is this a masked genome (Ensembl's dna_rm)? Take the unmasked or the soft-masked one"
         )
     for name, note in annotation.notes.items():
         known = contigs[index[name]].length if name in index else None
@@ -390,7 +400,7 @@ def _stated_codes(annotation: Annotation) -> dict[str, int]:
     counts: dict[str, Counter[int]] = {}
     for ident, coding in annotation.coding.items():
         feature = annotation.features.get(ident)
-        if coding.table and feature is not None:
+        if coding.table in codons.genetic_codes() and feature is not None:
             counts.setdefault(feature.contig, Counter())[coding.table] += 1
     return {name: count.most_common(1)[0][0] for name, count in counts.items()}
 
@@ -437,10 +447,19 @@ def _write_contigs(writer: Writer, contigs: list[b.Contig], segments: list[Segme
 # ---- spliced sequences ----
 
 _MRNA_CODE: Final = np.array([4 if i not in (1, 2, 4, 8) else (1, 2, 4, 8).index(i) for i in range(16)], np.uint8)
+_UNKNOWN_BASE: Final = 4
 _COMPLEMENT: Final = np.array([3, 2, 1, 0, 4], np.uint8)
 
 
-def _write_transcripts(writer: Writer, models: GeneModels, segments: list[Segment]) -> tuple[list[str], list[str]]:
+class _Trouble(NamedTuple):
+    """Transcripts that a reader of the report should know of, and the share of their bases that is no A, C, G or T."""
+
+    inner_stop: list[str]
+    odd_length: list[str]
+    unknown: float
+
+
+def _write_transcripts(writer: Writer, models: GeneModels, segments: list[Segment]) -> _Trouble:
     """mRNA and protein of every transcript, contig by contig, in chunks of a megabase."""
     m = models.arrays
     offset = np.zeros(m["transcript_start"].size + 1, np.int64)
@@ -449,9 +468,11 @@ def _write_transcripts(writer: Writer, models: GeneModels, segments: list[Segmen
     proteins: list[Array] = []
     sizes: list[Array] = []
     inner: list[int] = []
+    unknown = 0
     partial = np.zeros(offset.size - 1, np.uint32)
 
     def pieces() -> Iterator[Array]:
+        nonlocal unknown
         for contig, first, last in _runs(m["transcript_contig"]):
             known = _Known.of(writer.folder, [segment for segment in segments if segment.contig == contig])
             for a, z in _chunks(offset, first, last):
@@ -460,6 +481,7 @@ def _write_transcripts(writer: Writer, models: GeneModels, segments: list[Segmen
                 proteins.append(protein)
                 sizes.append(size)
                 inner.extend((stops + a).tolist())
+                unknown += int(np.count_nonzero(mrna == _UNKNOWN_BASE))
                 yield mrna
 
     writer.stream("mrna", "|u1", pieces(), int(offset[-1]))
@@ -473,7 +495,8 @@ def _write_transcripts(writer: Writer, models: GeneModels, segments: list[Segmen
     length = m["cds_cdna_end"] - m["cds_cdna_start"] + 1 + m["transcript_phase"]
     open_end = (m["transcript_flags"] & (b.CDS_START_NF | b.CDS_END_NF)) > 0
     odd = np.flatnonzero((m["coding_start"] > 0) & (length % 3 != 0) & (partial == 0) & ~open_end).tolist()
-    return [names[i] for i in inner if not m["transcript_flags"][i] & b.SELENO], [names[i] for i in odd]
+    stopped = [names[i] for i in inner if not m["transcript_flags"][i] & b.SELENO]
+    return _Trouble(stopped, [names[i] for i in odd], unknown / max(int(offset[-1]), 1))
 
 
 def _runs(contig: Array) -> Iterator[tuple[int, int, int]]:

@@ -23,6 +23,7 @@ from genescale.genomics.bundle import unpack
 _BLOCK: Final = 4 << 20
 _REGION: Final = re.compile(r"(.+):(\d+)-(\d+)")
 _BAD: Final = 255
+_POSITION_MAX: Final = (1 << 31) - 10_000  # positions have 32 bits, and flanks are added to them
 _LINE_ENDS: Final = b"\r\n"
 _HEADER: Final = ord(">")
 
@@ -151,6 +152,12 @@ def pack_fasta(
         raise InvalidInput("the file is empty; give a FASTA file of the genome", code="not_fasta", place=str(path))
     for sequence in found:
         _place_region(sequence)
+        if sequence.start + sequence.length > _POSITION_MAX:
+            raise InvalidInput(
+                f"{sequence.name} reaches beyond base {_POSITION_MAX:,}, the last one that a bundle can number",
+                code="too_long",
+                place=f"{path}, line {sequence.line}",
+            )
     return found
 
 
@@ -259,7 +266,7 @@ def segments_of(records: list[Sequence], packed: Path, merged: Path) -> tuple[li
     if not any(record.region for record in records):
         if len(names) < len(records):
             _refuse_twice(records)
-        return names, [Segment(i, 0, r.length, r.base) for i, r in enumerate(records)], packed
+        return names, [Segment(i, 0, r.length, r.base) for i, r in enumerate(records) if r.length], packed
     ordered = sorted(records, key=lambda r: (index[r.name], r.start, r.start + r.length))
     source = np.memmap(packed, np.uint8, "r")
     segments: list[Segment] = []

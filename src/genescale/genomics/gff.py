@@ -137,6 +137,8 @@ _IGNORED_WORDS: Final = """
     stop_codon_redefined_as_selenocysteine codon D_loop origin_of_replication repeat_region inverted_repeat
 """
 _IGNORED: Final = frozenset(_IGNORED_WORDS.split())
+_PHASES: Final = {"0": 0, "1": 1, "2": 2}
+_DIGITS_MAX: Final = 10  # a larger number is no place, and Python would think long about it
 _GENE_LIKE: Final = re.compile("gene|RNA|transcript|segment", re.IGNORECASE)
 
 
@@ -198,14 +200,20 @@ def _directive(annotation: Annotation, number: int, line: str) -> None:
     words = line.split()
     if words[0] in ("#!genome-version", "#!genome-build", "##genome-build") and len(words) > 1:
         annotation.assembly = annotation.assembly or words[-1]
-    elif words[0] == "##sequence-region" and len(words) == 4 and words[2] == "1" and words[3].isdecimal():
+    elif (
+        words[0] == "##sequence-region"
+        and len(words) == 4
+        and words[2] == "1"
+        and words[3].isdecimal()
+        and len(words[3]) <= _DIGITS_MAX
+    ):
         note = annotation.notes.setdefault(words[1], ContigNote())
         note.length, note.line = int(words[3]), number
 
 
 def _fault(row: list[str]) -> str:
     start, end = row[3], row[4]
-    if not (start.isdecimal() and end.isdecimal()):
+    if not (start.isdecimal() and end.isdecimal()) or len(start) > _DIGITS_MAX or len(end) > _DIGITS_MAX:
         return "start or end is no number"
     if not 1 <= int(start) <= int(end) < 1 << 31:
         return "start after end, or too large"
@@ -226,7 +234,7 @@ def _gff3_row(annotation: Annotation, number: int, row: list[str]) -> None:
         seen = annotation.contig_number(contig)
         for parent in parents.split(",") if "," in parents else (parents,):
             owner = annotation.owners.setdefault(parent, len(annotation.owners))
-            parts.add(owner, seen, int(start), int(end), strand, int(phase) if phase in "012" else 0, number)
+            parts.add(owner, seen, int(start), int(end), strand, _PHASES.get(phase, 0), number)
             if kind == "CDS" and (parent not in annotation.coding or "_range=" in text):
                 _coding(annotation, parent, _attributes(text))
     elif kind in _IGNORED:
@@ -408,7 +416,7 @@ def _coding(annotation: Annotation, owner: str, given: Mapping[str, str]) -> Non
         coding.protein = f"{name}.{version}" if name and version else name
         coding.ccds = _cross_reference(given, "CCDS")
         table = given.get("transl_table", "")
-        coding.table = int(table) if table.isdecimal() else 0
+        coding.table = int(table) if table.isdecimal() and len(table) < _DIGITS_MAX else 0
         coding.selenocysteine = "aa:Sec" in given.get("transl_except", "")
         exception = given.get("exception", "")
         coding.differs = bool(exception and exception not in _NO_DIFFERENCE) or "protein has" in given.get("Note", "")
@@ -438,7 +446,7 @@ def _gtf_row(annotation: Annotation, number: int, row: list[str]) -> None:
         parts = annotation.exons if kind == _EXON else annotation.cds
         owner = annotation.owners.setdefault(key, len(annotation.owners))
         seen = annotation.contig_number(contig)
-        parts.add(owner, seen, int(start), int(end), strand, int(phase) if phase in "012" else 0, number)
+        parts.add(owner, seen, int(start), int(end), strand, _PHASES.get(phase, 0), number)
         if kind == "CDS" and key not in annotation.coding:
             _coding(annotation, key, _gtf_attributes(text)[0])
     elif kind == "gene" and gene is not None:

@@ -4,7 +4,9 @@ The folder is `references` in the data directory. A bundle is one folder in it, 
 name that `use` chose. Embedded bundles lie in the package and are always there.
 """
 
+import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from genescale.genomics.bundle import LIST_FILE, Bundle, content_digest, file_di
 EMBEDDED_FOLDER: Final = Path(__file__).parent / "embedded"
 FIRST_DEFAULT: Final = "mitochondrion"  # embedded: there is always something to work with
 DEFAULT_FILE: Final = "default"
+_UNFINISHED: Final = re.compile(r"\.(?:arriving|leaving)-(\d{1,9})$")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -133,7 +136,25 @@ class References:
                 f"there is a reference {name} already; choose another name, or build with --replace", code="exists"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._sweep()
         return self.folder / name
+
+    def _sweep(self) -> None:
+        """Remove what builds left behind that were killed: their process is gone, their folder is not."""
+        for path in self.folder.glob(".*-*"):
+            process = _UNFINISHED.search(path.name)
+            if process is not None and not _alive(int(process[1])):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def verify(path: str | Path, progress: Callable[[str], None] | None = None) -> Iterator[str]:
