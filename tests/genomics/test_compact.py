@@ -68,10 +68,9 @@ def test_a_changed_head_gives_no_other_error(tmp_path):
     file = written(tmp_path / "x")
     whole = file.read_bytes()
     for at in range(whole.index(b"}]}") + 3):
-        for bit in (1, 4, 32):
-            file.write_bytes(whole[:at] + bytes([whole[at] ^ bit]) + whole[at + 1 :])
-            with contextlib.suppress(BundleDamaged):
-                compact.read(file)
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        with contextlib.suppress(BundleDamaged):
+            compact.read(file)
 
 
 def test_a_text_must_fit_on_a_line(tmp_path):

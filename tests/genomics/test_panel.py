@@ -98,6 +98,14 @@ def test_well_known_variants(bundle, name, place, effect, protein, significance)
     assert label["stars"] >= 2
 
 
+def test_a_protein_name_never_lacks_its_sequence(bundle):
+    """Where no protein accession is known, the name stands on the transcript's."""
+    variants = variants_of([resolve(bundle, "NM_000546.5:c.524G>A")])
+    names = write_names(bundle, variants, judge(bundle, variants)).hgvsp.texts()
+    assert len(names) == 8
+    assert {"NP_000537.3:p.Arg175His", "NM_001126112.2:p.Arg175His"} <= set(names)
+
+
 def test_outside_the_regions(bundle):
     variants = Variants.of_rows(variants_of_record(bundle.contig("17"), 1_000_000, "A", ["G"]))
     pairs = judge(bundle, variants)
