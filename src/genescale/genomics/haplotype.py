@@ -1,0 +1,323 @@
+"""What several variants on one chromosome do to a protein together.
+
+Two substitutions in one codon, or a deletion of one base and an insertion of one base behind it, mean something else
+together than each alone. Given the variants of one haplotype in the CDS of one transcript, `compounds` finds those that
+act together and judges them as one change. They act together while one begins in the codon where another ends, or
+while the reading frame is shifted; what lies behind a new stop is not translated and said to be masked.
+
+The idea of the haplotype-aware caller is that of Danecek P, McCarthy SA, Bioinformatics 2017;33:2037-9.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from genescale.genomics import codons, hgvs
+from genescale.genomics.bundle import CDS_START_NF, Bundle
+from genescale.genomics.terms import mask_of
+from genescale.genomics.transcripts import Transcript
+
+# Terms that say what happens to the protein: a compound has its own in their place.
+_OF_PROTEIN: Final = mask_of(
+    (
+        "stop_gained",
+        "frameshift_variant",
+        "stop_lost",
+        "start_lost",
+        "inframe_insertion",
+        "inframe_deletion",
+        "missense_variant",
+        "protein_altering_variant",
+        "incomplete_terminal_codon_variant",
+        "start_retained_variant",
+        "stop_retained_variant",
+        "synonymous_variant",
+        "coding_sequence_variant",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One variant in the CDS: cDNA positions `start` to `end` (an insertion has start = end + 1) become `alt`.
+
+    `alt` is read along the transcript. `label` is the variant for people (POSREF>ALT), `terms` what it does alone.
+    """
+
+    start: int
+    end: int
+    alt: str
+    label: str
+    terms: int
+
+    @property
+    def shift(self) -> int:
+        """By how many bases it lengthens the CDS."""
+        return len(self.alt) - (self.end - self.start + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Compound:
+    """Variants that act together. `edits` take part; `masked` lie behind the stop that these bring.
+
+    `terms` is the mask for all together, splice and other terms of the single variants included. Positions of residues
+    count from 1; the peptides are those of the codons concerned, as in the column Amino_acids. `hgvsp` is the change of
+    the protein without its accession, "" where the reference itself has a stop within.
+    """
+
+    transcript: int
+    edits: tuple[Edit, ...]
+    masked: tuple[Edit, ...]
+    terms: int
+    protein_start: int
+    protein_end: int
+    ref_peptide: str
+    alt_peptide: str
+    hgvsp: str
+
+
+class Coding:
+    """The coding sequence of one transcript, ready to be edited. `start` is the cDNA position of the first codon."""
+
+    def __init__(self, bundle: Bundle, transcript: int) -> None:
+        """Read it from the arrays of `bundle`."""
+        model = Transcript(bundle, transcript)
+        begin = int(bundle.array("transcript_mrna")[transcript])
+        phase = int(bundle.array("transcript_phase")[transcript])
+        table = int(bundle.array("transcript_table")[transcript])
+        codes = bundle.array("mrna")[begin : begin + model.length].tobytes()
+        self.index = transcript
+        self.end = model.cds_end
+        self.start = model.cds_start - phase
+        # Bases before a CDS whose beginning is unknown do not belong to its first codon.
+        known = "".join(map(codons.BASES.__add__("N").__getitem__, codes))
+        self.mrna = known[: max(self.start - 1, 0)] + "N" * phase + known[model.cds_start - 1 :]
+        self._moved = max(1 - self.start, 0)  # the phase Ns of a transcript that begins with its CDS
+        self.complete_start = not model.flags & CDS_START_NF and not phase
+        self._letters = codons.amino_acids(table).decode()
+        self._starts = codons.starts(table)
+
+    def codon(self, cdna: int) -> int:
+        """The number of the codon that holds a cDNA position, counted from 0."""
+        return (cdna - self.start) // 3
+
+    def edited(self, edits: Sequence[Edit]) -> str:
+        """Everything from the first codon on, with `edits` put in."""
+        at = self.start
+        parts: list[str] = []
+        for edit in edits:
+            parts += (self._part(at, edit.start - 1), edit.alt)
+            at = edit.end + 1
+        return "".join(parts) + self._part(at, len(self.mrna) - self._moved)
+
+    def _part(self, first: int, last: int) -> str:
+        return self.mrna[first - 1 + self._moved : max(last + self._moved, 0)]
+
+    def translated(self, bases: str) -> str:
+        """The residues of the whole codons of `bases`."""
+        code = {base: number for number, base in enumerate("ACGTN")}
+        return "".join(
+            self._letters[25 * code.get(bases[i], 4) + 5 * code.get(bases[i + 1], 4) + code.get(bases[i + 2], 4)]
+            for i in range(0, len(bases) - 2, 3)
+        )
+
+    def protein(self, bases: str) -> str:
+        """The protein of `bases`, its stop included if it meets one; the start codon gives M."""
+        whole = self.translated(bases)
+        stop = whole.find("*")
+        whole = whole if stop < 0 else whole[: stop + 1]
+        return f"M{whole[1:]}" if self.complete_start and self.is_start(bases) else whole
+
+    def is_start(self, bases: str) -> bool:
+        """Whether `bases` begin with a start codon."""
+        first = [("ACGTN".find(base)) for base in bases[:3]]
+        return len(first) == 3 and min(first) >= 0 and bool(self._starts[25 * first[0] + 5 * first[1] + first[2]])
+
+    def reference(self) -> str:
+        """The unedited CDS, to its last base."""
+        return self._part(self.start, self.end)
+
+
+def compounds(coding: Coding, edits: Sequence[Edit]) -> list[Compound]:
+    """The groups of edits of one haplotype that act together, or of which one masks others.
+
+    Of edits that overlap the first one counts.
+    """
+    found: list[Compound] = []
+    ordered = _without_overlaps(edits)
+    at = 0
+    while at < len(ordered):
+        group, stopped = _group(coding, ordered[at:])
+        rest = ordered[at + len(group) :]
+        if len(group) > 1 or stopped:
+            found.append(_judged(coding, group, rest if stopped else []))
+        at = len(ordered) if stopped else at + len(group)
+    return found
+
+
+def _without_overlaps(edits: Sequence[Edit]) -> list[Edit]:
+    kept: list[Edit] = []
+    for edit in sorted(edits, key=lambda e: (e.start, e.end)):
+        insertion_here = kept and edit.start > edit.end and kept[-1].start == edit.start and kept[-1].end == edit.end
+        if not kept or (edit.start > kept[-1].end and not insertion_here):
+            kept.append(edit)
+    return kept
+
+
+def _group(coding: Coding, edits: Sequence[Edit]) -> tuple[list[Edit], bool]:
+    """The first edits that act together, and whether they bring a stop before the next edit is reached."""
+    group = [edits[0]]
+    shift = edits[0].shift
+    last = coding.codon(edits[0].end)
+    for edit in edits[1:]:
+        first = coding.codon(edit.start)
+        if first > last:
+            if _stops_before(coding, group, edit):
+                return group, True
+            if shift % 3 == 0:
+                return group, False
+        group.append(edit)
+        shift += edit.shift
+        last = max(last, coding.codon(edit.end))
+    return group, False
+
+
+def _stops_before(coding: Coding, group: Sequence[Edit], following: Edit) -> bool:
+    """Whether the edited CDS meets a new stop before the codon of `following`."""
+    first = 3 * coding.codon(group[0].start)
+    shift = sum(edit.shift for edit in group)
+    reached = (following.start - coding.start) // 3 * 3
+    changed = coding.translated(coding.edited(group)[first : (reached + shift) // 3 * 3])
+    # In frame, a stop that the reference has too (selenocysteine) is not new.
+    there = 0 if shift % 3 else coding.translated(coding.reference()[first:reached]).count("*")
+    return changed.count("*") > there
+
+
+def _judged(coding: Coding, group: Sequence[Edit], masked: Sequence[Edit]) -> Compound:
+    edited = coding.edited(group)
+    first = coding.codon(group[0].start)
+    last = max(coding.codon(edit.end) for edit in group)
+    shift = sum(edit.shift for edit in group)
+    reference = coding.reference()
+    ref = coding.translated(reference[3 * first : 3 * last + 3])
+    end = 3 * last + 3 + shift if shift % 3 == 0 else len(edited)
+    alt = coding.translated(edited[3 * first : end])
+    if "*" in alt:
+        alt = alt[: alt.index("*") + 1]
+    if first == 0 and coding.complete_start and coding.is_start(edited):
+        alt = f"M{alt[1:]}"
+    if first == 0 and coding.complete_start:
+        ref = f"M{ref[1:]}"
+    terms = _terms(coding, ref, alt, shift, first, edited)
+    for edit in group:
+        terms |= edit.terms & ~_OF_PROTEIN
+    name = ""
+    if terms & _START_LOST:
+        name = "p.Met1?"
+    elif "*" not in coding.translated(reference)[:-1]:  # a stop within (selenocysteine) leaves no protein to compare
+        proteins = coding.protein(reference), coding.protein(edited)
+        name = protein_change(*proteins, first, frameshift=shift % 3 != 0, new_stop=bool(terms & _STOP_GAINED))
+    return Compound(coding.index, tuple(group), tuple(masked), terms, first + 1, last + 1, ref, alt, name)
+
+
+_START_LOST: Final = mask_of(("start_lost",))
+_STOP_GAINED: Final = mask_of(("stop_gained",))
+
+
+def _terms(coding: Coding, ref: str, alt: str, shift: int, first: int, edited: str) -> int:
+    """The terms of the protein change, by the same meaning that single variants have."""
+    terms: list[str] = []
+    if first == 0 and coding.complete_start and not coding.is_start(edited):
+        terms.append("start_lost")
+    if shift % 3:
+        return mask_of([*terms, "frameshift_variant"])
+    ref_stop, alt_stop = ref.find("*"), alt.find("*")
+    if ref_stop >= 0 and alt_stop < 0:
+        terms.append("stop_lost")
+    elif alt_stop >= 0 and (ref_stop < 0 or alt_stop < ref_stop + shift // 3):
+        terms.append("stop_gained")
+    elif ref_stop >= 0 and ref[:-1] == alt[:-1]:
+        terms.append("stop_retained_variant")
+    if ref == alt and ref_stop < 0:
+        terms.append("synonymous_variant")
+    if not terms or (shift and terms != ["start_lost"]):
+        terms += _by_length(ref.rstrip("*"), alt.rstrip("*"), shift)
+    return mask_of(terms)
+
+
+def _by_length(ref: str, alt: str, shift: int) -> list[str]:
+    if not shift:
+        return ["missense_variant"] if len(ref) == len(alt) and ref != alt else []
+    start, ref_end, alt_end = _difference(ref, alt)
+    if start == alt_end:
+        return ["inframe_deletion"]
+    return ["inframe_insertion"] if start == ref_end else ["protein_altering_variant"]
+
+
+def _difference(ref: str, alt: str) -> tuple[int, int, int]:
+    """Where two sequences begin to differ, and where they are the same again in each."""
+    shorter = min(len(ref), len(alt))
+    start = 0
+    while start < shorter and ref[start] == alt[start]:
+        start += 1
+    same = 0
+    while same < shorter - start and ref[-1 - same] == alt[-1 - same]:
+        same += 1
+    return start, len(ref) - same, len(alt) - same
+
+
+def protein_change(ref: str, alt: str, first: int, *, frameshift: bool = False, new_stop: bool = False) -> str:
+    """The HGVS description (p.) of the change from protein `ref` to `alt`, each with its stop if it has one.
+
+    `first` is the first codon concerned, counted from 0; it places a change that changes nothing. Insertions and
+    deletions stand as far towards the end as they can. `new_stop` says that in the same frame a stop comes early.
+    """
+    if ref == alt:
+        residue = ref[min(first, len(ref) - 1)]
+        return f"p.{hgvs.THREE_OF_ONE[residue]}{first + 1}="
+    start, ref_end, alt_end = _difference(ref, alt)
+    place = f"{_residue(ref, start)}"
+    if start < len(alt) and alt[start] == "*":
+        return f"p.{place}Ter"
+    if start >= len(ref) or ref[start] == "*":
+        added = alt[start:]
+        count = str(added.index("*")) if "*" in added else "?"
+        return f"p.{place}{hgvs.three_letter(added[:1])}extTer{count}"
+    if frameshift:
+        rest = alt[start:]
+        count = str(rest.index("*") + 1) if "*" in rest else "?"
+        return f"p.{place}{hgvs.three_letter(rest[:1])}fsTer{count}"
+    if new_stop:
+        # What follows a new stop is not described: no common end, and the stop replaces the residue at its own place.
+        alt_end = len(alt)
+        ref_end = min(alt_end, len(ref))
+    return f"p.{_in_frame(ref, alt, start, ref_end, alt_end)}"
+
+
+def _residue(protein: str, at: int) -> str:
+    """The residue at a place counted from 0, with its number; behind the last one it is the stop."""
+    return f"{hgvs.THREE_OF_ONE[protein[at] if at < len(protein) else '*']}{at + 1}"
+
+
+def _span(protein: str, start: int, end: int) -> str:
+    first, last = _residue(protein, start), _residue(protein, end - 1)
+    return first if end - start == 1 else f"{first}_{last}"
+
+
+def _in_frame(ref: str, alt: str, start: int, ref_end: int, alt_end: int) -> str:
+    if start == alt_end:
+        while ref_end < len(ref) and ref[start] == ref[ref_end]:
+            start, ref_end = start + 1, ref_end + 1
+        return f"{_span(ref, start, ref_end)}del"
+    inserted = alt[start:alt_end]
+    if start < ref_end:
+        if ref_end - start == len(inserted) == 1:
+            return f"{_residue(ref, start)}{hgvs.three_letter(inserted)}"
+        return f"{_span(ref, start, ref_end)}delins{hgvs.three_letter(inserted)}"
+    while start < len(ref) and ref[start] == inserted[0]:
+        inserted = inserted[1:] + inserted[0]
+        start += 1
+    size = len(inserted)
+    if ref[max(start - size, 0) : start] == inserted:
+        return f"{_span(ref, start - size, start)}dup"
+    return f"{_residue(ref, start - 1)}_{_residue(ref, start)}ins{hgvs.three_letter(inserted)}"
