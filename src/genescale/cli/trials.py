@@ -16,7 +16,10 @@ from genescale.trials import report
 from genescale.trials.report import CannotRun, Report
 
 # Imported when asked for: a trial may need what a plain installation does not have.
-BENCH_AREAS: Mapping[str, str] = {"events": "genescale.trials.bench_events"}
+BENCH_AREAS: Mapping[str, str] = {
+    "annotate": "genescale.trials.bench_annotate",
+    "events": "genescale.trials.bench_events",
+}
 VERIFY_AREAS: Mapping[str, str] = {"delivery": "genescale.trials.delivery"}
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=())]
@@ -29,7 +32,7 @@ def bench(area: str, *, seed: int = 1, kafka: Flag = False, json: AsJson = False
     Parameters
     ----------
     area
-        What to measure: events.
+        What to measure: annotate, events.
     seed
         Where everything random in the load comes from.
     kafka
