@@ -89,9 +89,11 @@ def mitochondrial(held: Compact) -> Iterator[tuple[Source, Iterable[Fact]]]:
     hmtvar = ("HmtVar in mtoolnote 0.2.0", "2019", "MIT", ASSEMBLY)
 
     def facts(groups: Sequence[list[int]], names: tuple[Column, ...]) -> Iterator[Fact]:
+        table = list(zip(*(columns[column.name] for column in names), strict=True))
         for line, rows in enumerate(groups, 1):
-            said = [_first(columns[name.name], rows) for name in names]
-            if any(value is not None for value in said):
+            several = zip(*(table[row] for row in rows), strict=True)
+            said = table[rows[0]] if len(rows) == 1 else [_first(values) for values in several]
+            if said.count(None) < len(said):
                 yield Fact(line, mito.CONTIG, *keys[rows[0]], said)
 
     first = [groups[0] for groups in genes]
@@ -248,5 +250,5 @@ def _scaled(numbers: list[int], decimals: int, unknown: int) -> Rows:
     return [None if number == unknown else number / 10**decimals for number in numbers]
 
 
-def _first(column: Rows, rows: list[int]) -> Any:
-    return next((column[row] for row in rows if column[row] is not None), None)
+def _first(values: Iterable[Any]) -> Any:
+    return next((value for value in values if value is not None), None)
