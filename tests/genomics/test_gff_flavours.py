@@ -407,6 +407,13 @@ def test_every_dropped_line_has_a_reason_and_a_number(build: Build, rows: list[s
     assert bundle.listing["dropped"][reason] == 1
 
 
+def test_a_row_that_is_there_twice_counts_once(build: Build) -> None:
+    twice = [line for line in ENSEMBL_GFF3 for _ in range(2 if " exon " in line or " CDS " in line else 1)]
+    bundle, report = build(twice)
+    assert not report.dropped.counts
+    assert bundle.digest == build(ENSEMBL_GFF3)[0].digest
+
+
 def test_a_transcript_without_biotype_is_dropped(build: Build) -> None:
     rows = ["1 x transcript 101 146 . + . ID=t", "1 x exon 101 111 . + . Parent=t"]
     _, report = build(simple(*rows))

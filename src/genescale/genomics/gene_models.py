@@ -81,21 +81,18 @@ class _Rows:
 
     @classmethod
     def of(cls, parts: Parts, owners: int) -> "_Rows":
-        owner = np.asarray(parts.owner, np.int32)
-        start = np.asarray(parts.start, np.int32)
-        order = np.lexsort((start, owner))
+        owner, start = np.asarray(parts.owner, np.int32), np.asarray(parts.start, np.int32)
+        end = np.asarray(parts.end, np.int32)
+        order = np.lexsort((end, start, owner))
+        owner, start, end = owner[order], start[order], end[order]
+        fresh = np.ones(owner.size, bool)  # a row that is there twice counts once
+        fresh[1:] = (owner[1:] != owner[:-1]) | (start[1:] != start[:-1]) | (end[1:] != end[:-1])
+        order, owner, start, end = order[fresh], owner[fresh], start[fresh], end[fresh]
         first = np.zeros(owners + 1, np.int64)
         np.cumsum(np.bincount(owner, minlength=owners), out=first[1:])
-        return cls(
-            first,
-            owner[order],
-            start[order],
-            np.asarray(parts.end, np.int32)[order],
-            np.asarray(parts.strand, np.int8)[order],
-            np.asarray(parts.contig, np.int32)[order],
-            np.asarray(parts.phase, np.int8)[order],
-            np.asarray(parts.line, np.int32)[order],
-        )
+        strand, contig = np.asarray(parts.strand, np.int8), np.asarray(parts.contig, np.int32)
+        phase, line = np.asarray(parts.phase, np.int8), np.asarray(parts.line, np.int32)
+        return cls(first, owner, start, end, strand[order], contig[order], phase[order], line[order])
 
     def low(self, owner: int) -> int:
         return int(self.start[self.first[owner]])
