@@ -225,7 +225,8 @@ def test_lines_survive_any_damage(bundle: Bundle, scanner: Scanner) -> None:
 
 
 def test_the_header_is_taken_apart() -> None:
-    text = b"##fileformat=VCFv4.2\n##contig=<ID=chr1,length=5>\n##contig=<length=5,ID=HLA*01:01>\n##INFO=<ID=CSQ,Number=.>\n#CHROM\tPOS\nchr1\t"
+    contigs = b"##contig=<ID=chr1,length=5>\n##contig=<length=5,ID=HLA*01:01>\n"
+    text = b"##fileformat=VCFv4.2\n" + contigs + b"##INFO=<ID=CSQ,Number=.>\n#CHROM\tPOS\nchr1\t"
     assert header_length(text) == text.index(b"chr1\t")
     header = read_header(text[: header_length(text)])
     assert header.contigs == ("chr1", "HLA*01:01")

@@ -33,18 +33,16 @@ def _lines() -> list[str]:
     for number, (name, strand, exons, cds) in enumerate(_GENES, 1):
         biotype = "protein_coding" if cds else "lncRNA"
         start, end = exons[0][0], exons[-1][1]
-        lines += [
-            f"chr1\tx\tgene\t{start}\t{end}\t.\t{strand}\t.\tID=gene:G{number};Name={name};biotype={biotype};gene_id=G{number}",
-            f"chr1\tx\ttranscript\t{start}\t{end}\t.\t{strand}\t.\tID=transcript:T{number};Parent=gene:G{number};"
-            f"biotype={biotype};transcript_id=T{number};version=2;tag=basic,Ensembl_canonical",
-        ]
+        place = f"{start}\t{end}\t.\t{strand}\t."
+        told = f"biotype={biotype};transcript_id=T{number};version=2;tag=basic,Ensembl_canonical"
+        lines.append(f"chr1\tx\tgene\t{place}\tID=gene:G{number};Name={name};biotype={biotype};gene_id=G{number}")
+        lines.append(f"chr1\tx\ttranscript\t{place}\tID=transcript:T{number};Parent=gene:G{number};{told}")
         lines += [f"chr1\tx\texon\t{a}\t{b}\t.\t{strand}\t.\tParent=transcript:T{number}" for a, b in exons]
         if cds:
             parts = [(max(a, cds[0]), min(b, cds[1])) for a, b in exons]
             done = 0
             for a, b in parts if strand == "+" else parts[::-1]:
-                lines.append(
-                    f"chr1\tx\tCDS\t{a}\t{b}\t.\t{strand}\t{-done % 3}\tID=CDS:P{number};Parent=transcript:T{number};protein_id=P{number}"
-                )
+                told = f"ID=CDS:P{number};Parent=transcript:T{number};protein_id=P{number}"
+                lines.append(f"chr1\tx\tCDS\t{a}\t{b}\t.\t{strand}\t{-done % 3}\t{told}")
                 done += b - a + 1
     return lines

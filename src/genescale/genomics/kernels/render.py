@@ -4,7 +4,6 @@
 # pyright: reportOptionalMemberAccess=false, reportMissingImports=false, reportPossiblyUnboundVariable=false
 # pyright: reportInvalidTypeArguments=false, reportOptionalOperand=false, reportOperatorIssue=false
 # pyright: reportAssignmentType=false
-# ruff: noqa: C901, PLR0911, PLR0912, PLR1714, PLW2901, SIM108, SIM110 (C's idioms, not Python's)
 # (annotations are Cython's here: `type[::1]` is contiguous memory)
 """From columns of pairs to lines of text: VCF with CSQ or ANN, tab-separated rows, JSON lines.
 
@@ -79,6 +78,7 @@ class Renderer:
     cds_start: cython.const[cython.int][::1]
     cds_end: cython.const[cython.int][::1]
     phase: cython.const[cython.uchar][::1]
+    protein: cython.const[cython.longlong][::1]
     transcript_name: Strings
     protein_name: Strings
     ccds_name: Strings
@@ -180,8 +180,12 @@ class Renderer:
     vrs: Strings
     known: Strings
     extra: Strings
+    facts: Strings
+    facts_width: cython.longlong
+    facts_step: cython.longlong
 
     # scratch
+    record_at: cython.longlong  # the record of the variant that was written last
     pair_first: cython.longlong[::1]
     order: cython.longlong[::1]
     spare: cython.longlong[::1]
@@ -206,6 +210,7 @@ class Renderer:
             self.cds_start,
             self.cds_end,
             self.phase,
+            self.protein,
         ) = columns
         (
             self.transcript_name,
@@ -231,6 +236,7 @@ class Renderer:
         ) = words
         self.arena, self.mask_key, self.mask_begin, self.mask_end, self.mask_count = caches
         self.mask_slots = len(self.mask_key) - 1
+        self.record_at = 0
         self.arena_used = 1  # 0 means: not yet there
         self.at = self.lines = self.rows = 0
 
@@ -245,7 +251,21 @@ class Renderer:
         self.strip = strip
         self.row_room = row_room
 
-    def load(self, text, records, record_count, variants, pairs, pair_count, strings, keep, picked, scratch) -> None:
+    def load(
+        self,
+        text,
+        records,
+        record_count,
+        variants,
+        pairs,
+        pair_count,
+        strings,
+        facts_width: int,
+        facts_step: int,
+        keep,
+        picked,
+        scratch,
+    ) -> None:
         """One batch; tuples in the order of the attributes. `keep` and `picked` may be None: all, none."""
         self.text = text
         self.records = record_count
@@ -304,7 +324,10 @@ class Renderer:
             self.vrs,
             self.known,
             self.extra,
+            self.facts,
         ) = strings
+        self.facts_width = facts_width
+        self.facts_step = facts_step
         self.has_keep = keep is not None
         self.has_picked = picked is not None
         if keep is not None:
@@ -471,7 +494,7 @@ class Renderer:
             n = self._ordered(v, v + 1)
             if n == 0 and (self.has_keep or (self.v_kind[v] == 6 and self.status[r] == 0)):
                 continue
-            room += 12 * (self.v_alt_length[v] + self.v_ref_length[v])
+            room += 12 * (self.v_alt_length[v] + self.v_ref_length[v]) + 6 * self._known_length(v)
             if o + room + 256 > self.out.shape[0]:
                 self.rows -= total
                 self.lines -= lines
@@ -654,10 +677,20 @@ class Renderer:
             + self._length(self.spdi, v)
             + self._length(self.spdi_canonical, v)
             + self._length(self.vrs, v)
-            + self._length(self.known, v)
-            + self._length(self.extra, v)
+            + self._known_length(v)
         )
         return self.row_room + 6 * varying
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _known_length(self, v: cython.longlong) -> cython.longlong:
+        """Bytes of all known facts about a variant."""
+        length: cython.longlong = self._length(self.known, v) + self._length(self.extra, v)
+        k: cython.longlong
+        for k in range(self.facts_width):
+            length += self.facts.end[k * self.facts_step + v] - self.facts.begin[k * self.facts_step + v]
+        return length
 
     @cython.cfunc
     @cython.inline
@@ -695,10 +728,7 @@ class Renderer:
             o = self._piece(out, o, plan, k, 0)
             value = o
             o = self._value(o, code, v, p, t)
-            if o == value:
-                o = self._piece(out, before, plan, k, 4)
-            else:
-                o = self._piece(out, o, plan, k, 2)
+            o = self._piece(out, before, plan, k, 4) if o == value else self._piece(out, o, plan, k, 2)
             k += 1
         return o
 
@@ -760,10 +790,7 @@ class Renderer:
             o = self._piece(out, o, plan, i, 0)
             value = o
             o = self._constant(o, plan.code[i], t)
-            if o == value:
-                o = self._piece(out, before, plan, i, 4)
-            else:
-                o = self._piece(out, o, plan, i, 2)
+            o = self._piece(out, before, plan, i, 4) if o == value else self._piece(out, o, plan, i, 2)
         length = o - begin
         if self.arena_used + length + 64 <= self.arena.shape[0] and length < 0xFFFFF:
             if cython.compiled:
@@ -890,17 +917,19 @@ class Renderer:
     def _rarer(self, o: cython.longlong, code: cython.int, p: cython.longlong, t: cython.longlong) -> cython.longlong:
         """Fields that VEP's default output does not have."""
         out: cython.p_uchar = self._out()
-        hundredths: cython.longlong
+        number: cython.longlong
         if code == 45:
             return self._number(o, self.p_overlap_bp[p]) if self.p_overlap_bp[p] > 0 else o
         if code == 46:
             if self.p_overlap_bp[p] <= 0:
                 return o
-            hundredths = cython.cast(cython.longlong, self.p_overlap_pc[p] * 100 + 0.5)
-            o = self._number(o, hundredths // 100)
+            number = cython.cast(cython.longlong, self.p_overlap_pc[p] * 100 + 0.5)
+            if not cython.compiled:
+                number = int(self.p_overlap_pc[p] * 100 + 0.5)
+            o = self._number(o, number // 100)
             out[o] = 46
-            out[o + 1] = 48 + hundredths // 10 % 10
-            out[o + 2] = 48 + hundredths % 10
+            out[o + 1] = 48 + number // 10 % 10
+            out[o + 2] = 48 + number % 10
             return o + 3
         if code == 47:
             return self._terms(o, self.p_vep_terms[p]) if self.p_exception[p] else o
@@ -916,11 +945,12 @@ class Renderer:
             return o
         if code == 54:
             return self._of_total(o, self._first(self.p_cdna_start[p], self.p_cdna_end[p]), self.cdna_length[t])
-        hundredths = self.cds_end[t] - self.cds_start[t] + 1 + self.phase[t]
+        number = self.cds_end[t] - self.cds_start[t] + 1 + self.phase[t]
         if code == 55:
-            return self._of_total(o, self._first(self.p_cds_start[p], self.p_cds_end[p]), hundredths)
+            return self._of_total(o, self._first(self.p_cds_start[p], self.p_cds_end[p]), number)
         if code == 56:
-            return self._of_total(o, self._first(self.p_protein_start[p], self.p_protein_end[p]), hundredths // 3)
+            number = self.protein[t + 1] - self.protein[t]
+            return self._of_total(o, self._first(self.p_protein_start[p], self.p_protein_end[p]), number)
         if code == 57:
             return self._after_colon(o, self.hgvsc, p)
         if code == 58:
@@ -989,9 +1019,9 @@ class Renderer:
             return self._escaped(o, self.known, v, 0)
         if code == 78:
             return self._escaped(o, self.extra, v, 0)
+        if code >= 128:  # known facts, one text after the other
+            return self._escaped(o, self.facts, (code - 128) * self.facts_step + v, 0)
         return o
-
-    record_at: cython.longlong
 
     @cython.cfunc
     @cython.inline
@@ -1222,17 +1252,18 @@ class Renderer:
         """What stands behind the accession: `c.5G>A` of `NM_1.2:c.5G>A`."""
         first: cython.longlong = o
         out: cython.p_uchar = self._out()
-        at: cython.longlong
+        at: cython.longlong = o
         o = self._escaped(o, strings, i, 0)
-        for at in range(first, o):
-            if out[at] == 58:
-                at += 1
-                while at < o:
-                    out[first] = out[at]
-                    first += 1
-                    at += 1
-                return first
-        return o
+        while at < o and out[at] != 58:
+            at += 1
+        if at == o:
+            return o
+        at += 1
+        while at < o:
+            out[first] = out[at]
+            first += 1
+            at += 1
+        return first
 
     @cython.cfunc
     @cython.nogil

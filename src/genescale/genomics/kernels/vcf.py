@@ -4,7 +4,6 @@
 # pyright: reportOptionalMemberAccess=false, reportMissingImports=false, reportPossiblyUnboundVariable=false
 # pyright: reportInvalidTypeArguments=false, reportOptionalOperand=false, reportOperatorIssue=false
 # pyright: reportAssignmentType=false
-# ruff: noqa: C901, PLR0911, PLR0912, PLR0915, PLR1714, RET504, SIM102, SIM110 (C's idioms, not Python's)
 # (annotations are Cython's here: `type[::1]` is contiguous memory)
 """From the bytes of VCF lines to columns of records and variants, in one pass and with no object per line.
 
@@ -165,10 +164,10 @@ class Scanner:
         A line ends with a line feed or at `stop`. `records`, `rows` and `alleles_used` say how much was filled.
         """
         self.text = text
-        at: cython.longlong = begin
+        reached: cython.longlong
         with cython.nogil:
-            at = self._scan(begin, stop)
-        return at
+            reached = self._scan(begin, stop)
+        return int(reached)
 
     @cython.cfunc
     @cython.nogil
@@ -847,10 +846,14 @@ class Scanner:
                     seen_end = True
                     self.info_end_known = self._number(at + 4, stop)
                     self.info_end = self.info_end_value
-            elif self._key(at, stop, 5) and self._three(at, stop) == 0x53564C and self.text[at + 3] == 69:
-                if self.text[at + 4] == 78 and self.info_length < 0:
-                    self.info_length = min(stop, at + 6)
-                    self.info_length_end = stop
+            elif (
+                self.info_length < 0
+                and self._key(at, stop, 5)
+                and self._three(at, stop) == 0x53564C
+                and self._three(at + 2, stop) == 0x4C454E
+            ):
+                self.info_length = min(stop, at + 6)
+                self.info_length_end = stop
             at = stop + 1
 
     @cython.cfunc
