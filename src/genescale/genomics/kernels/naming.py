@@ -1,6 +1,10 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 # pyright: basic, reportGeneralTypeIssues=false, reportInvalidTypeForm=false, reportMissingModuleSource=false
+# pyright: reportAttributeAccessIssue=false, reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
+# pyright: reportOptionalMemberAccess=false, reportMissingImports=false, reportPossiblyUnboundVariable=false
+# pyright: reportInvalidTypeArguments=false, reportOptionalOperand=false, reportOperatorIssue=false
 # (annotations are Cython's here: `type[::1]` is contiguous memory; the types of the classes are in `naming.pxd`)
+# ruff: noqa: SIM108 (C's idioms, not Python's)
 """Names of variants on the genome and on transcripts, as text: HGVS g., m., c. and n., and SPDI.
 
 A name is made in two steps. `describe` looks at one variant in one direction: it rolls it to the 3' end and finds its
@@ -26,6 +30,8 @@ else:
     from genescale.genomics.kernels.normalise import Sequence
 
 COMPILED: bool = cython.compiled
+
+NO_LIMIT = 1 << 62
 
 # Types of an edit. Compiled loops write the numbers themselves: they touch no Python name.
 NOTHING = 0
@@ -396,16 +402,16 @@ def _find_duplication(
 @cython.exceptval(check=False)
 def _bases(pen: Pen, text: cython.const[cython.uchar][::1], edit: Edit, reverse: cython.bint) -> cython.void:
     """The new bases, in the direction of the name."""
-    i: cython.longlong
+    _: cython.longlong
     index: cython.longlong = edit.turn
     if reverse:
-        for i in range(edit.length):
+        for _ in range(edit.length):
             index -= 1
             if index < 0:
                 index = edit.length - 1
             pen.put(_complement(text[edit.alt + index]))
     else:
-        for i in range(edit.length):
+        for _ in range(edit.length):
             pen.put(text[edit.alt + index])
             index += 1
             if index == edit.length:
@@ -751,7 +757,7 @@ def _write_name(
     if three != five and note >= 0:
         pen.put(95)
         last = _position(genes, pen, transcript, three, strict, False)
-        note = last if last else note
+        note = last or note
     if note < 0:
         pen.at = begin
         return 0
@@ -855,6 +861,82 @@ def write_spdi(
             row += 1
             ends[row] = pen.at
     return row
+
+
+def write_spdi_canonical(genes: Genes, variants: Variants, usable, out, offsets, first: int) -> int:
+    """SPDI over the whole stretch on which each variant can be moved, for rows with `usable` set."""
+    pen: Pen = Pen(out)
+    ends: cython.longlong[::1] = offsets
+    named: cython.const[cython.uchar][::1] = usable
+    sequence: Sequence = genes.sequence
+    text: cython.const[cython.uchar][::1] = variants.text
+    row: cython.Py_ssize_t = first
+    count: cython.Py_ssize_t = variants.count
+    contig: cython.int
+    segment: cython.longlong
+    start: cython.longlong
+    ref: cython.longlong
+    n: cython.longlong
+    alt: cython.longlong
+    m: cython.longlong
+    left: cython.longlong
+    right: cython.longlong
+    limit: cython.longlong = NO_LIMIT
+    pen.at = ends[first]
+    with cython.nogil:
+        while row < count:
+            if named[row]:
+                contig = variants.contig[row]
+                start = variants.start[row] - 1
+                ref = variants.ref[row]
+                n = variants.ref_length[row]
+                alt = variants.alt[row]
+                m = variants.alt_length[row]
+                while n > 0 and m > 0 and text[ref + n - 1] == text[alt + m - 1]:
+                    n -= 1
+                    m -= 1
+                while n > 0 and m > 0 and text[ref] == text[alt]:
+                    ref += 1
+                    alt += 1
+                    n -= 1
+                    m -= 1
+                    start += 1
+                left = 0
+                right = 0
+                segment = sequence.segment(contig, start)
+                if (n == 0) != (m == 0) and segment >= 0:
+                    left = sequence.roll_left(segment, start, start + n, text, alt, m, limit)
+                    right = sequence.roll_right(segment, start, start + n, text, alt, m, limit)
+                if pen.room - pen.at < 100 + 2 * (left + right) + n + m + (
+                    genes.contig_name_offset[contig + 1] - genes.contig_name_offset[contig]
+                ):
+                    break
+                pen.copy(genes.contig_name, genes.contig_name_offset[contig], genes.contig_name_offset[contig + 1])
+                pen.put(58)
+                pen.number(start - left)
+                pen.put(58)
+                _known(sequence, pen, segment, start - left, start)
+                pen.copy(text, ref, ref + n)
+                _known(sequence, pen, segment, start + n, start + n + right)
+                pen.put(58)
+                _known(sequence, pen, segment, start - left, start)
+                pen.copy(text, alt, alt + m)
+                _known(sequence, pen, segment, start + n, start + n + right)
+            row += 1
+            ends[row] = pen.at
+    return row
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _known(
+    sequence: Sequence, pen: Pen, segment: cython.longlong, first: cython.longlong, last: cython.longlong
+) -> cython.void:
+    """Write bases of the reference."""
+    i: cython.longlong
+    for i in range(first, last):
+        pen.put(sequence.letter_of[sequence.code(segment, i)])
 
 
 @cython.cfunc

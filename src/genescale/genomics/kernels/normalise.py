@@ -1,6 +1,10 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 # pyright: basic, reportGeneralTypeIssues=false, reportInvalidTypeForm=false, reportMissingModuleSource=false
+# pyright: reportAttributeAccessIssue=false, reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
+# pyright: reportOptionalMemberAccess=false, reportMissingImports=false, reportPossiblyUnboundVariable=false
+# pyright: reportInvalidTypeArguments=false, reportOptionalOperand=false, reportOperatorIssue=false
 # (annotations are Cython's here: `type[::1]` is contiguous memory; the types of `Sequence` are in `normalise.pxd`)
+
 """How far an insertion or deletion can be rolled along the sequence without changing what it does.
 
 `ACACAC` less one `AC` can be written as three different deletions. The number of bases that a deletion or insertion can
@@ -89,7 +93,7 @@ class Sequence:
         length: cython.longlong,
         limit: cython.longlong,
     ) -> cython.longlong:
-        """By how many bases (at most `limit`) the edit moves right: [start, end) goes, or text[alt:alt+length] comes."""
+        """By how many bases (at most `limit`) [start, end), or text[alt:alt + length] put there, moves right."""
         steps: cython.longlong = 0
         index: cython.longlong = 0
         base: cython.int
@@ -168,9 +172,9 @@ def justify(
 ) -> None:
     """Trim each edit, and say how far it rolls.
 
-    `position` is the 1-based first base of REF (for an insertion, the base after it). Rows with `frozen` set are trimmed
-    but never rolled: their REF is not the sequence. Results, one a row: the trimmed interbase span [first, last), the
-    trimmed ALT text[kept:kept + kept_length], and the bases that it rolls to the left and to the right.
+    `position` is the 1-based first base of REF (for an insertion, the base after it). Rows with `frozen` set are
+    trimmed but never rolled: their REF is not the sequence. Results, one a row: the trimmed interbase span
+    [first, last), the trimmed ALT text[kept:kept + kept_length], and the bases that it rolls to the left and right.
     """
     row: cython.Py_ssize_t
     rows: cython.Py_ssize_t = len(contig)

@@ -1,7 +1,10 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 # pyright: basic, reportGeneralTypeIssues=false, reportInvalidTypeForm=false, reportMissingModuleSource=false
-# pyright: reportAttributeAccessIssue=false
+# pyright: reportAttributeAccessIssue=false, reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
+# pyright: reportOptionalMemberAccess=false, reportMissingImports=false, reportPossiblyUnboundVariable=false
+# pyright: reportInvalidTypeArguments=false, reportOptionalOperand=false, reportOperatorIssue=false
 # (annotations are Cython's here: `type[::1]` is contiguous memory)
+# ruff: noqa: SIM102 (C's idioms, not Python's)
 """Names of variants on proteins, as text: HGVS p.
 
 No protein is ever made. `Reading` answers which residue stands where, before and after the edit, by looking at three
@@ -374,7 +377,6 @@ def _strict(reading: Reading, pen: Pen, terms: cython.ulonglong) -> cython.bint:
     kind: cython.int  # 0 =, 1 substitution, 2 del, 3 ins, 6 delins, 8 frameshift
     old: cython.longlong
     new: cython.longlong
-    i: cython.longlong
     frameshift: cython.bint = (reading.come - reading.gone) % 3 != 0 and (
         terms & 16 != 0 or terms & 0x140000 == 0  # neither stop_retained nor incomplete_terminal_codon
     )
@@ -427,7 +429,7 @@ def _strict(reading: Reading, pen: Pen, terms: cython.ulonglong) -> cython.bint:
         reading.write(pen, reading.new(reading.begin))
         return True
     if kind == 2:
-        _roll_deletion(reading, start, old)
+        _roll_deletion(reading, old)
         _range_protein(reading, pen, reading.first + reading.begin, old)
         _word(pen, 100, 101, 108)
         return True
@@ -514,7 +516,7 @@ def _extension(reading: Reading, pen: Pen) -> cython.void:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _roll_deletion(reading: Reading, start: cython.longlong, old: cython.longlong) -> cython.void:
+def _roll_deletion(reading: Reading, old: cython.longlong) -> cython.void:
     """Move a deletion to the 3' end, on the protein."""
     first: cython.longlong = reading.first + reading.begin
     while first + old < reading.residues and reading.protein_at(first) == reading.protein_at(first + old):
@@ -560,7 +562,7 @@ def _strict_insertion(reading: Reading, pen: Pen, start: cython.longlong, new: c
     reading.write(pen, reading.protein_at(point - 1 if point else reading.residues - 1))
     pen.number(point)
     pen.put(95)
-    reading.write(pen, reading.protein_at(point if point else reading.residues - 1))
+    reading.write(pen, reading.protein_at(point or reading.residues - 1))
     pen.number(point + 1)
     _word(pen, 105, 110, 115)
     for i in range(new):
@@ -659,7 +661,7 @@ def _new_residue(reading: Reading, codon: cython.longlong) -> cython.int:
 @cython.nogil
 @cython.exceptval(check=False)
 def _right(reading: Reading, pen: Pen, terms: cython.ulonglong) -> cython.int:
-    """Write what stands after `p.`. Returns the exception if VEP is known to write this kind otherwise, -1 for no name."""
+    """Write what stands after `p.`. Returns the exception if VEP writes this kind otherwise, -1 for no name."""
     residue: cython.longlong = reading.first
     if terms & 64:  # start_lost
         _word(pen, 77, 101, 116)
@@ -986,7 +988,7 @@ def _difference(
         if i == length:
             return 0
     if terms & 64:
-        return 3 if note == 3 else 8
+        return 8 if note != 3 else 3 if named else 28
     if not placed:
         return 28
     if note < 0:
