@@ -1,6 +1,5 @@
 """Facts about variants: found under every spelling, never under a wrong one, absent where a source is silent."""
 
-import itertools
 import json
 import random
 from collections.abc import Iterator
@@ -346,9 +345,9 @@ def test_facts_become_texts_beside_their_variants(own: Path):
         texts = FactWriter(knowledge, asked).write(
             variants(bundle, ("chr1", 5, "A", "G"), ("chr1", 5, "A", "C"), ("chr1", 5, "A", "T"))
         )
-        pool, ends = texts.pool.tobytes(), texts.offset.tolist()
-        said = [pool[a:b].decode() for a, b in itertools.pairwise(ends)]
-        assert [said[i : i + 4] for i in (0, 4, 8)] == [
+        pool = texts.pool.tobytes()
+        said = [pool[a:b].decode() for a, b in zip(texts.begin.tolist(), texts.end.tolist(), strict=True)]
+        assert [said[i::3] for i in range(3)] == [
             [""] * 4,
             ["6.57e-05", "rs334&rs335", "Pathogenic|risk", "0.500"],
             [""] * 4,
@@ -363,6 +362,6 @@ def test_a_bundle_without_facts_writes_nothing(folder: Path, tmp_path: Path):
         texts = FactWriter(Knowledge.open(bundle), ["existing_variation"]).write(
             variants(bundle, ("chr1", 5, "A", "G"))
         )
-        assert (len(texts.pool), texts.offset.tolist()) == (0, [0, 0])
+        assert (texts.begin.tolist(), texts.end.tolist(), texts.width) == ([0], [0], 1)
         with pytest.raises(InvalidInput, match="it was built without facts"):
             FactWriter(Knowledge.open(bundle), ["clinvar.stars"])

@@ -16,7 +16,7 @@ A variant is found however it is spelled: trimmed or not, shifted along a repeat
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -206,8 +206,8 @@ class Knowledge(Mapping[str, Facts]):
     def __len__(self) -> int:
         return len(self._sources)
 
-    def lookup(self, variants: Variants) -> dict[str, NDArray[np.int64]]:
-        """For each source the row of each variant, -1 where the source does not know it.
+    def lookup(self, variants: Variants, sources: Iterable[str] | None = None) -> dict[str, NDArray[np.int64]]:
+        """For each source (or those named) the row of each variant, -1 where the source does not know it.
 
         One pass spells the variants, one pass per source finds them; variants in order of position are found fastest.
         Safe from several threads.
@@ -236,9 +236,9 @@ class Knowledge(Mapping[str, Facts]):
             status.data,
         )
         found: dict[str, NDArray[np.int64]] = {}
-        for name, facts in self._sources.items():
+        for name in self._sources if sources is None else sources:
             rows = found[name] = np.empty(count, np.int64)
-            facts.table.find(0, count, contig, key.data, form.data, ref, alt, text, rows.data)
+            self[name].table.find(0, count, contig, key.data, form.data, ref, alt, text, rows.data)
         return found
 
     def variants_of_rs(self, rs: str | int) -> list[Known]:

@@ -6,7 +6,7 @@ A field is named `<source>.<column>`. Two more gather what several sources say: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -14,20 +14,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genescale.errors import InvalidInput
-from genescale.genomics.knowledge import STORED, Facts, Knowledge
+from genescale.genomics.knowledge import STORED, Column, Facts, Knowledge
 from genescale.genomics.variants import Variants
 
 EXISTING: Final = "existing_variation"
 SIGNIFICANCE: Final = "clinical_significance"
-_CACHED: Final = 100_000  # different numbers whose texts are remembered
+_WORDS: Final = frozenset({"text", "category"})
+_ARENA_BYTES: Final = 32 << 20  # texts that are remembered; beyond that all are forgotten
 
 
 class FactTexts(NamedTuple):
-    """One text for each variant and field: field k of variant v is number `v * width + k`."""
+    """One text for each variant and field: `pool[begin:end]`. Field k of variant v is number `k * variants + v`."""
 
     pool: NDArray[np.uint8]
-    offset: NDArray[np.int64]
-    width: int
+    begin: NDArray[np.int64]
+    end: NDArray[np.int64]
+    variants: int
+
+    def fields(self, first: int, last: int) -> FactTexts:
+        """The fields `first` to `last - 1` alone."""
+        low, high = first * self.variants, last * self.variants
+        return FactTexts(self.pool, self.begin[low:high], self.end[low:high], self.variants)
+
+    @property
+    def width(self) -> int:
+        """How many fields there are."""
+        return len(self.begin) // self.variants if self.variants else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,87 +69,128 @@ class FactWriter:
     def __init__(self, knowledge: Knowledge, names: Sequence[str]) -> None:
         self._knowledge = knowledge
         self._width = len(names)
-        self._parts: list[tuple[int, str, Callable[[int], bytes]]] = []
-        for at, name in enumerate(names):
-            self._parts += [(at, source, text) for source, text in self._texts(name)]
+        self._arena = _Arena()
+        self._parts = [(at, *part) for at, name in enumerate(names) for part in self._columns(name)]
+        self._sources = list(dict.fromkeys(part[1] for part in self._parts))
 
     def write(self, variants: Variants) -> FactTexts:
         """The texts for one batch. Where several sources speak in one field, `&` stands between them."""
-        count, width = variants.count, self._width
-        texts = [b""] * (count * width)
-        if self._parts:
-            found = self._knowledge.lookup(variants)
-            hits = {source: np.flatnonzero(found[source] >= 0) for source in {part[1] for part in self._parts}}
-            for at, source, text_of in self._parts:
-                rows = found[source]
-                for variant in hits[source].tolist():
-                    said = text_of(int(rows[variant]))
-                    place = variant * width + at
-                    if said and texts[place]:
-                        known = texts[place].split(b"&")
-                        said = b"&".join([*known, *(one for one in said.split(b"&") if one not in known)])
-                    if said:
-                        texts[place] = said
-        offset = np.zeros(count * width + 1, np.int64)
-        np.cumsum(np.fromiter(map(len, texts), np.int64, count * width), out=offset[1:])
-        return FactTexts(np.frombuffer(b"".join(texts), np.uint8), offset, width)
+        count = variants.count
+        begin, end = np.zeros(count * self._width, np.int64), np.zeros(count * self._width, np.int64)
+        self._arena.make_room()
+        found = self._knowledge.lookup(variants, self._sources) if self._sources else {}
+        hits = {source: np.flatnonzero(rows >= 0) for source, rows in found.items()}
+        for at, source, column in self._parts:
+            which = hits[source]
+            if len(which):
+                low, high = column.places(found[source][which], self._arena)
+                self._put(begin, end, which + at * count, low, high)
+        return FactTexts(self._arena.pool, begin, end, count)
 
-    def _texts(self, name: str) -> Iterable[tuple[str, Callable[[int], bytes]]]:
-        """The sources that speak in this field, and how."""
+    def _put(
+        self,
+        begin: NDArray[np.int64],
+        end: NDArray[np.int64],
+        at: NDArray[np.intp],
+        low: NDArray[np.int64],
+        high: NDArray[np.int64],
+    ) -> None:
+        """Texts into their places; where another source has spoken already, both."""
+        spoken = end[at] > begin[at]
+        if spoken.any():
+            for i in np.flatnonzero(spoken & (low != begin[at]) & (high > low)).tolist():
+                known = self._arena.text(int(begin[at[i]]), int(end[at[i]])).split(b"&")
+                more = self._arena.text(int(low[i]), int(high[i])).split(b"&")
+                low[i], high[i] = self._arena.place(b"&".join([*known, *(one for one in more if one not in known)]))
+            silent = spoken & (high == low)
+            low[silent], high[silent] = begin[at[silent]], end[at[silent]]
+        begin[at], end[at] = low, high
+
+    def _columns(self, name: str) -> Iterable[tuple[str, _Column]]:
+        """The sources that speak in this field, and their columns."""
         if name == EXISTING:
-            return [(n, _rs_text(facts)) for n, facts in self._knowledge.items() if "rs" in facts.columns]
+            return [(n, _Column(facts, "rs", "rs")) for n, facts in self._knowledge.items() if "rs" in facts.columns]
         if name == SIGNIFICANCE:
             clinical = ((n, facts) for n, facts in self._knowledge.items() if "significance" in facts.columns)
-            return [(n, _text_of(facts, "significance")) for n, facts in clinical]
+            return [(n, _Column(facts, "significance")) for n, facts in clinical]
         source, _, column = name.partition(".")
         if source in self._knowledge and column in self._knowledge[source].columns:
-            return [(source, _text_of(self._knowledge[source], column))]
+            return [(source, _Column(self._knowledge[source], column))]
         there = ", ".join(field.name for field in fact_fields(self._knowledge)) or "none: it was built without facts"
         raise InvalidInput(f"the reference has no field {name!r}; of known facts it has {there}", code="unknown_field")
 
 
-def _text_of(facts: Facts, name: str) -> Callable[[int], bytes]:
-    """Row -> text of one column."""
-    column = facts.columns[name]
-    stored = facts.column(name)
+class _Arena:
+    """Texts one after the other, each once."""
+
+    def __init__(self) -> None:
+        self.pool = np.zeros(1 << 16, np.uint8)
+        self.generation = 0
+        self._used = 0
+        self._places: dict[bytes, tuple[int, int]] = {}
+
+    def make_room(self) -> None:
+        """Forget everything when there is too much. Called between batches, whose texts it would take away."""
+        if self._used > _ARENA_BYTES:
+            self._used, self._places = 0, {}
+            self.generation += 1
+
+    def place(self, text: bytes) -> tuple[int, int]:
+        """Where the text lies; nothing lies at 0."""
+        found = self._places.get(text)
+        if found is None:
+            begin, end = self._used, self._used + len(text)
+            if end > len(self.pool):
+                grown = np.zeros(max(2 * len(self.pool), end), np.uint8)
+                grown[:begin] = self.pool[:begin]
+                self.pool = grown
+            self.pool[begin:end] = np.frombuffer(text, np.uint8)
+            self._used = end
+            found = self._places[text] = (begin, end) if text else (0, 0)
+        return found
+
+    def text(self, begin: int, end: int) -> bytes:
+        return self.pool[begin:end].tobytes()
+
+
+class _Column:
+    """A column as texts. Each different value is written once; `prefix` stands before it."""
+
+    def __init__(self, facts: Facts, name: str, prefix: str = "") -> None:
+        column = facts.columns[name]
+        self._stored = facts.column(name)
+        self._prefix = prefix.encode()
+        self._is_word = column.kind in _WORDS
+        self._write: Callable[[int], bytes] = facts.pool(name).octets if self._is_word else _number_writer(column)
+        self._known = np.full((len(facts.pool(name)) if self._is_word else 0, 2), -1, np.int64)
+        self._generation = 0
+
+    def places(self, rows: NDArray[np.int64], arena: _Arena) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Begin and end of the text of each row in the arena."""
+        values = self._stored[rows]
+        if self._is_word:
+            if self._generation != arena.generation:
+                self._known[:], self._generation = -1, arena.generation
+            for index in np.unique(values[self._known[values, 0] < 0]).tolist():
+                self._known[index] = self._placed(index, arena)
+            pairs = self._known[values]
+        else:
+            different, which = np.unique(values, return_inverse=True)
+            pairs = np.array([self._placed(value, arena) for value in different.tolist()], np.int64)[which]
+        return pairs[:, 0].copy(), pairs[:, 1].copy()
+
+    def _placed(self, value: Any, arena: _Arena) -> tuple[int, int]:
+        text = self._write(value)
+        return arena.place(self._prefix + text if text else b"")
+
+
+def _number_writer(column: Column) -> Callable[[Any], bytes]:
+    """Stored number -> text as the source writes it; empty for the absent one."""
     absent = STORED[column.kind][1]
-    remembered: dict[Any, bytes] = {}
-    if column.kind in _WORDS:
-        pool = facts.pool(name)
-
-        def word(row: int) -> bytes:
-            index = int(stored[row])
-            text = remembered.get(index)
-            if text is None:
-                text = remembered[index] = pool.octets(index)
-            return text
-
-        return word
-    write = f"{{:.{column.decimals}f}}" if column.decimals else _NUMBERS.get(column.kind, "{}")
-    scale = 10**column.decimals
-
-    def number(row: int) -> bytes:
-        value = stored[row].item()
-        text = remembered.get(value)
-        if text is None:
-            nothing = value == absent or value != value  # noqa: PLR0124 - not a number
-            text = b"" if nothing else write.format(value / scale if column.decimals else value).encode()
-            if len(remembered) < _CACHED:
-                remembered[value] = text
-        return text
-
-    return number
-
-
-def _rs_text(facts: Facts) -> Callable[[int], bytes]:
-    number = _text_of(facts, "rs")
-
-    def text(row: int) -> bytes:
-        said = number(row)
-        return b"rs" + said if said else b""
-
-    return text
-
-
-_WORDS: Final = frozenset({"text", "category"})
-_NUMBERS: Final[Mapping[str, str]] = {"f2": "{:.4g}", "f4": "{:.7g}"}
+    if column.kind in {"f2", "f4"}:
+        digits = 7 if column.kind == "f4" else 4
+        return lambda value: b"" if value != value else f"{value:.{digits}g}".encode()  # noqa: PLR0124 - not a number
+    if column.decimals:
+        scale = 10**column.decimals
+        return lambda value: b"" if value == absent else f"{value / scale:.{column.decimals}f}".encode()
+    return lambda value: b"" if value == absent else str(value).encode()
