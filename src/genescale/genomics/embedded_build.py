@@ -15,12 +15,13 @@ from typing import Any, Final
 import numpy as np
 
 from genescale.errors import UnknownName
-from genescale.genomics import compact, embedded_facts, mito, synthetic
+from genescale.genomics import compact, embedded_facts, mito
 from genescale.genomics.build import build_bundle
 from genescale.genomics.bundle import LIST_FILE, read_listing
 from genescale.genomics.compact import Compact
 from genescale.genomics.knowledge_build import Fact, Source, build_facts
 
+SYNTHETIC: Final = "synthetic-demo"
 FOLDER: Final = Path(__file__).parent / "embedded"
 USE: Final = (
     "For research use; nothing here is a diagnosis. Sources and licences: NOTICE.md of the embedded references."
@@ -53,10 +54,12 @@ def build(name: str, target: str | Path) -> Path:
 
     `synthetic-demo` is not embedded but made here too, from seed 1.
     """
-    if name == synthetic.NAME:
+    if name == SYNTHETIC:
+        from genescale.genomics import synthetic  # noqa: PLC0415 - no part of what the package is built with
+
         return synthetic.build(target, replace=True).path
     if name not in EMBEDDED:
-        raise UnknownName(f"{name!r} is not embedded; {', '.join(EMBEDDED)} are, and {synthetic.NAME} can be made")
+        raise UnknownName(f"{name!r} is not embedded; {', '.join(EMBEDDED)} are, and {SYNTHETIC} can be made")
     reference, target = EMBEDDED[name], Path(target)
     held = compact.read(reference.file)
     target.parent.mkdir(parents=True, exist_ok=True)
