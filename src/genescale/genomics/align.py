@@ -231,7 +231,7 @@ class Aligner:
         own[:, 1] -= first
         while True:
             made = kernel.differences(
-                codes,
+                memoryview(codes),
                 window.data,
                 own.reshape(-1).data,
                 len(own),
@@ -333,7 +333,7 @@ class Aligner:
 
     def _solved(self, query: bytes, window: Array) -> list[Block] | None:
         """All of the query against all of the window, unless that costs too much."""
-        made = kernel.between(query, window.data, self._wave.data, self._head.data, self._blocks.data, self._ends.data)
+        made = kernel.between(memoryview(query), window.data, self._wave.data, self._head.data, self._blocks.data, self._ends.data)
         found = self._blocks[: 5 * max(0, made)].reshape(-1, 5).tolist()
         if made < 0 or any(row[4] for row in found):
             return None

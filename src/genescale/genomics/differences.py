@@ -161,7 +161,9 @@ def reason_not_to_call(one: Aligned, codes: bytes, block: Block) -> str:
     a, b, c, d = block
     if one.window[c:d].tobytes().translate(None, _PLAIN):
         return "reference_unknown"
-    if b - a != d - c and codes[a:b].translate(None, _PLAIN):
+    # Beside an unknown base a gap could as well lie on the other side of it.
+    reach = min(20, abs((b - a) - (d - c)))
+    if reach and codes[max(0, a - reach) : b + reach].translate(None, _PLAIN):
         return "query_unknown"
     size = int(one.chain.reference.length[one.chain.stretch])
     if d > c and (one.first + c) // size != (one.first + d - 1) // size:

@@ -215,7 +215,7 @@ class Finder:
             self._found = np.empty(room, np.int64)
         count = kernel.find_matches(
             reference.index,
-            codes,
+            memoryview(codes),
             period,
             reference.stride if period > 1 else 1,
             most,

@@ -1002,24 +1002,27 @@ def _tidy(matches: cython.longlong[::1], count: cython.longlong) -> cython.longl
 @cython.nogil
 @cython.exceptval(check=False)
 def _plain(blocks: cython.longlong[::1], first: cython.longlong, made: cython.longlong) -> cython.longlong:
-    """One difference instead of many where they leave no more in common than chance would; the new count."""
+    """One difference instead of many where telling them costs more than replacing the whole stretch; the new count.
+
+    Beside a large gap an alignment may choose what to match, and finds much by chance. A replaced base costs 1.
+    """
     i: cython.longlong
     n: cython.longlong
     m: cython.longlong
-    common: cython.longlong
-    least: cython.longlong
+    cost: cython.longlong = 0
     if made - first < 3:
         return made
+    for i in range(first, made):
+        n = blocks[5 * i + 1] - blocks[5 * i]
+        m = blocks[5 * i + 3] - blocks[5 * i + 2]
+        cost += 3 * min(n, m)
+        if n != m:
+            cost += 6 + max(n, m) - min(n, m)
     n = blocks[5 * made - 4] - blocks[5 * first]
     m = blocks[5 * made - 2] - blocks[5 * first + 2]
-    common = n
-    for i in range(first, made):
-        common -= blocks[5 * i + 1] - blocks[5 * i]
-    # Beside a large gap an alignment may choose what to match, and so finds more by chance.
-    least = 62 if -20 <= n - m <= 20 else 78
-    n = min(n, m)
-    if n < 12 or 100 * common >= least * n:
+    if min(n, m) < 12 or cost < 6 + max(n, m):
         return made
+    n = min(n, m)
     blocks[5 * first + 1] = blocks[5 * made - 4]
     blocks[5 * first + 3] = blocks[5 * made - 2]
     if n > 300:
