@@ -28,6 +28,7 @@ def annotate(
     flag_pick: Flag = False,
     filter: str = "",  # noqa: A002
     shift_3prime: Annotated[bool, Parameter(name="--shift-3prime", negative=())] = False,
+    phased: Flag = False,
     on_error: Literal["keep", "drop", "stop"] = "keep",
     strict_input: Flag = False,
     index: Flag = False,
@@ -77,6 +78,8 @@ def annotate(
         Keep the rows for which this is true, such as "impact>=MODERATE and canonical".
     shift_3prime
         Judge insertions and deletions at their 3'-most place, as VEP's --shift_3prime 1.
+    phased
+        Say too what phased variants of one chromosome do to a protein together (VCF output, sorted input).
     on_error
         What becomes of a faulty line: keep it as it is, drop it, or stop there.
     strict_input

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,6 +32,7 @@ from genescale.genomics.annotate import (
     refuse_other_assembly,
 )
 from genescale.genomics.bundle import LIST_FILE, Bundle
+from genescale.genomics.inputs import FORMS
 
 DONE, REJECTED, CANNOT_RUN = 0, 1, 2
 _FORMATS: Final = {
@@ -45,6 +46,7 @@ _FORMATS: Final = {
 }
 _PROGRESS_AFTER_S = 1.0
 _WHOLE: Final = 60
+_SHOWN: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def _run(request: Request, references: Callable[[], Any]) -> int:
         raise InvalidInput("--index needs VCF output that ends in .gz: an index points into BGZF", code="bad_option")
     began = time.monotonic()
     with open_bundle(request.reference, references) as bundle, _source(request.source) as file:
-        opened = open_input(file)
+        opened = open_input(file, bundle, _form(request.format))
         _refuse_foreign(opened, bundle)
         strip = _may_be_annotated(opened)
         with _annotating(bundle, options, strip, request.processes) as annotated, _sink(request, packed) as sink:
@@ -105,7 +107,15 @@ def _run(request: Request, references: Callable[[], Any]) -> int:
         from genescale.genomics.tabix import write_index  # noqa: PLC0415 - only who asks pays
 
         write_index(Path(request.output))
-    return _finish(request, total, opened.damage, time.monotonic() - began)
+    for one in opened.refused:
+        total.reasons[one.reason] += 1
+    return _finish(request, total, opened, time.monotonic() - began)
+
+
+def _form(name: str) -> Any:
+    if name not in FORMS:
+        raise InvalidInput(f"--format is one of {', '.join(FORMS)}, not {name!r}", code="bad_option")
+    return name
 
 
 def output_format(output: str, to: str | None) -> tuple[str, bool]:
@@ -223,6 +233,7 @@ class _Here:
             for piece in self._annotator.block(block, line):
                 yield piece, None
             yield b"", self._annotator.tally()
+        yield self._annotator.end(), None
 
 
 class _Elsewhere(_Here):
@@ -419,7 +430,9 @@ class _Bar:
         return bar
 
 
-def _finish(request: Request, total: Tally, damage: InvalidInput | None, seconds: float) -> int:
+def _finish(request: Request, total: Tally, opened: Input, seconds: float) -> int:
+    damage = opened.damage
+    problems = [*total.problems, *((one.line, one.message) for one in opened.refused)]
     if request.summary:
         facts = {
             "records": total.records,
@@ -428,20 +441,20 @@ def _finish(request: Request, total: Tally, damage: InvalidInput | None, seconds
             "lines": total.lines,
             "not_annotated": dict(total.reasons),
             "terms": total.term_counts(),
-            "problems": [{"line": line, "message": text} for line, text in total.problems],
+            "problems": [{"line": line, "message": text} for line, text in problems],
             "unknown_contigs": total.unknown_contigs,
             "complete": damage is None,
         }
         request.summary.write_text(json.dumps(facts, indent=2) + "\n")
     if not request.quiet:
-        print("\n".join(summary_lines(total, seconds)), file=sys.stderr)
+        print("\n".join(summary_lines(total, problems, seconds)), file=sys.stderr)
     if damage is not None:
         print(f"genescale annotate: {request.source}: {damage}", file=sys.stderr)
         return REJECTED
-    return REJECTED if request.strict_input and total.faulty else DONE
+    return REJECTED if request.strict_input and (total.faulty or opened.refused) else DONE
 
 
-def summary_lines(total: Tally, seconds: float) -> list[str]:
+def summary_lines(total: Tally, problems: Sequence[tuple[int, str]], seconds: float) -> list[str]:
     """What a person wants to know at the end."""
     rate = f", {total.records / seconds:,.0f} records/s" if seconds >= 1 else ""
     lines = [
@@ -459,9 +472,10 @@ def summary_lines(total: Tally, seconds: float) -> list[str]:
         lines.append(
             f"contigs that the reference does not have: {names}{', ...' if len(total.unknown_contigs) > 8 else ''}"
         )
-    lines += [f"line {line}: {text}" for line, text in total.problems]
-    if total.faulty > len(total.problems):
-        lines.append(f"and {total.faulty - len(total.problems):,} faulty lines more")
+    lines += [f"line {line}: {text}" for line, text in problems[:_SHOWN]]
+    faulty = max(total.faulty, len(problems))
+    if faulty > len(problems[:_SHOWN]):
+        lines.append(f"and {faulty - len(problems[:_SHOWN]):,} faulty lines more")
     return lines
 
 
@@ -493,6 +507,7 @@ WORDS: Final[dict[str, tuple[str, Reading]]] = {
     "--flag-pick": ("flag_pick", "flag"),
     "--filter": ("filter", "text"),
     "--shift-3prime": ("shift_3prime", "flag"),
+    "--phased": ("phased", "flag"),
     "--on-error": ("on_error", "text"),
     "--strict-input": ("strict_input", "flag"),
     "--index": ("index", "flag"),
@@ -558,6 +573,7 @@ def request_of(
     flag_pick: bool = False,
     filter: str = "",  # noqa: A002
     shift_3prime: bool = False,
+    phased: bool = False,
     on_error: str = "keep",
     strict_input: bool = False,
     index: bool = False,
@@ -582,6 +598,8 @@ def request_of(
         raise InvalidInput(f"--buffer must lie between 1 and 1,048,576 KiB, not {buffer}", code="bad_option")
     if not 0 <= level <= 9:
         raise InvalidInput(f"--level must lie between 0 and 9, not {level}", code="bad_option")
+    if phased and processes > 1:
+        raise InvalidInput("--phased looks at neighbouring lines, so it takes one process", code="bad_option")
     if ann and to not in {None, "ann"}:
         raise InvalidInput(f"--ann writes VCF; it does not go with --to {to}", code="bad_option")
     options = Options(
@@ -593,6 +611,7 @@ def request_of(
         where=filter,
         on_error=on_error,  # pyright: ignore[reportArgumentType] - compared above
         shift_3prime=shift_3prime,
+        phased=phased,
     )
     return Request(
         source,

@@ -8,9 +8,10 @@ annotated by several processes and put together in order again: the bytes are th
 from __future__ import annotations
 
 import io
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
 
@@ -18,10 +19,14 @@ import numpy as np
 
 from genescale import __version__
 from genescale.errors import InvalidInput, UnknownName
-from genescale.genomics import bgzf, mito
+from genescale.genomics import bgzf, inputs, mito
 from genescale.genomics.bundle import Bundle
 from genescale.genomics.consequence import Pairs, judge
+from genescale.genomics.inputs import Form, Refused
+from genescale.genomics.knowledge import Knowledge
+from genescale.genomics.knowledge_fields import EXISTING, SIGNIFICANCE, FactWriter, fact_fields
 from genescale.genomics.names import write_names
+from genescale.genomics.phased import INFO_KEY, Phased, sample_names
 from genescale.genomics.render import Layout, Renderer, Texts
 from genescale.genomics.selection import PICKS, Filter, picked_rows
 from genescale.genomics.terms import names as term_names
@@ -50,7 +55,8 @@ class Options:
     to: output format (`render.FORMATS`); fields: what a row says, empty for the usual; strict: exactly as VEP 115, its
     faults included; hgvs: write HGVS names, where the output has fields for them; pick: `""` for all rows, else one of
     `selection.PICKS`; flag_pick: mark the picked rows instead of leaving out the others; where: a filter expression;
-    on_error: what becomes of a faulty line (`keep` it as it is, `drop` it, or `stop` there).
+    on_error: what becomes of a faulty line (`keep` it as it is, `drop` it, or `stop` there); phased: say too what
+    phased variants of one chromosome do together (VCF output, sorted input).
     """
 
     to: str = "vcf"
@@ -62,6 +68,7 @@ class Options:
     where: str = ""
     on_error: Literal["keep", "drop", "stop"] = "keep"
     shift_3prime: bool = False
+    phased: bool = False
 
 
 @dataclass(slots=True)
@@ -105,7 +112,8 @@ class Tally:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return asdict(self) | {"terms": {str(mask): count for mask, count in self.terms.items()}}
+        plain: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
+        return plain | {"terms": {str(mask): count for mask, count in self.terms.items()}}
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Tally:
@@ -125,8 +133,13 @@ class Annotator:
         """`strip`: the input may have been annotated before, so INFO is searched for what is to be written."""
         self.bundle = bundle
         self.options = options = options or Options()
+        knowledge = Knowledge.open(bundle)
         self.layout = Layout.of(
-            options.to, options.fields, strict=options.strict, pick=options.flag_pick and bool(options.pick)
+            options.to,
+            options.fields,
+            strict=options.strict,
+            pick=options.flag_pick and bool(options.pick),
+            facts=fact_fields(knowledge),
         )
         if options.pick and options.pick not in PICKS:
             raise InvalidInput(
@@ -142,8 +155,14 @@ class Annotator:
             for name in ("hgvsc", "hgvsp", "hgvsg", "spdi", "spdi_canonical")
             if self.layout.wants(name) and (name in which or not name.startswith("hgvs") or options.hgvs)
         )
+        gathered = [name for name in (EXISTING, SIGNIFICANCE) if knowledge and self.layout.wants(name)]
+        self._gathered = gathered
+        self._facts = FactWriter(knowledge, [*gathered, *self.layout.facts]) if gathered or self.layout.facts else None
         self._pairs = Pairs.allocate(1 << 15, 1 << 16)
         self._tally = Tally()
+        if options.phased and not self.layout.info:
+            raise InvalidInput("phased variants are told in VCF output", code="bad_option")
+        self._phased: Phased | None = None
 
     def tally(self) -> Tally:
         """What happened since the last call."""
@@ -157,7 +176,11 @@ class Annotator:
         if not self.layout.info:
             return b"" if self.options.to == "json" else self._titles()
         end = b"\r\n" if header.crlf else b"\n"
-        ours = [line.encode() + end for line in self.layout.declaration(__version__, self._reference())]
+        declared = self.layout.declaration(__version__, self._reference())
+        if self.options.phased:
+            self._phased = Phased(self.bundle, sample_names(header.columns or _columns_of(first_line)))
+            declared.append(Phased.declaration())
+        ours = [line.encode() + end for line in declared]
         kept = [
             line if line.endswith(b"\n") else line + end
             for line in header.lines
@@ -179,7 +202,17 @@ class Annotator:
             at = scanner.scan(block, at)
             self._look(block, line)
             line += scanner.records.count
-            yield from self._batch(block)
+            pieces = self._batch(block)
+            if self._phased is None:
+                yield from pieces
+            else:
+                dropped = FAULTS if self.options.on_error == "drop" else ()
+                output = b"".join(bytes(piece) for piece in pieces)
+                yield memoryview(self._phased.take(output, block, scanner, self._pairs, dropped))
+
+    def end(self) -> bytes:
+        """What is left to write when the input has ended."""
+        return b"" if self._phased is None else self._phased.end()
 
     def _batch(self, block: bytes | memoryview) -> Iterator[memoryview]:
         scanner = self._scanner
@@ -196,6 +229,11 @@ class Annotator:
             names = write_names(self.bundle, scanner.variants, pairs, strict=self.options.strict, which=self._names)
             for name in self._names:
                 setattr(texts, name, getattr(names, name))
+        if self._facts:
+            known = self._facts.write(scanner.variants)
+            for at, name in enumerate(self._gathered):
+                setattr(texts, name, known.fields(at, at + 1))
+            texts.facts = known.fields(len(self._gathered), known.width)
         keep = picked = None
         if self.options.pick:
             picked = picked_rows(self.bundle, scanner.variants, pairs, self.options.pick, strict=self.options.strict)
@@ -252,6 +290,8 @@ class Input:
     _pieces: Iterator[bytes]
     _rest: bytes
     damage: bgzf.Truncated | None = None
+    form: Form = "vcf"
+    refused: list[Refused] = field(default_factory=list[Refused])  # grows while the blocks are read
 
     def blocks(self, size: int = BLOCK) -> Iterator[bytes]:
         """Blocks of whole lines. The last line of the file may lack its line feed."""
@@ -278,14 +318,22 @@ class Input:
             yield last
 
 
-def open_input(source: BinaryIO) -> Input:
-    """Read the head of a VCF text, plain or compressed.
+def open_input(source: BinaryIO, bundle: Bundle | None = None, form: Form | Literal["auto"] = "auto") -> Input:
+    """Read the head of an input, plain or compressed: VCF, BCF, names of variants or raw DNA (`inputs.FORMS`).
 
-    Raises `InvalidInput` for UTF-16 and for a damaged header.
+    Names and DNA need the `bundle` on which they mean something; without one, the input is VCF or BCF. Raises
+    `InvalidInput` for UTF-16 and for a damaged header.
     """
     start = source.read(1 << 16)
-    pieces = bgzf.read_gzip(source, start) if bgzf.is_gzip(start) else bgzf.read_plain(source, start)
+    pieces = _decoded(bgzf.read_gzip(source, start) if bgzf.is_gzip(start) else bgzf.read_plain(source, start))
     damage = None
+    refused: list[Refused] = []
+    if bundle is None:
+        form = "vcf"
+    elif form == "auto":
+        form, pieces = _found_form(pieces)
+    if bundle is not None and form != "vcf":
+        pieces = inputs.as_vcf(pieces, form, bundle, refused)
     head = bytearray()
     length = 0
     try:
@@ -299,7 +347,35 @@ def open_input(source: BinaryIO) -> Input:
         damage = error
         pieces = iter(())
     header = read_header(bytes(head[:length]))
-    return Input(header, 1 + head.count(b"\n", 0, length), pieces, bytes(head[length:]), damage)
+    return Input(header, 1 + head.count(b"\n", 0, length), pieces, bytes(head[length:]), damage, form, refused)
+
+
+def _found_form(pieces: Iterator[bytes]) -> tuple[Form, Iterator[bytes]]:
+    """The form of an input, from its first piece, and all pieces again."""
+    try:
+        first = next(pieces, b"")
+    except bgzf.Truncated as damage:
+        return "vcf", _raising(damage)
+    return inputs.form_of(without_mark(first)), itertools.chain([first] if first else [], pieces)
+
+
+def _raising(error: Exception) -> Iterator[bytes]:
+    yield from ()
+    raise error
+
+
+def _decoded(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes, or the text that they stand for when they are BCF."""
+    try:
+        first = next(pieces, b"")
+    except bgzf.Truncated as damage:
+        return _raising(damage)
+    whole = itertools.chain([first] if first else [], pieces)
+    if not first.startswith(b"BCF"):
+        return whole
+    from genescale.genomics import bcf  # noqa: PLC0415 - few inputs are BCF, and a short run feels every import
+
+    return bcf.as_text(whole)
 
 
 def no_contig_known(bundle: Bundle, names: Iterable[str]) -> UnknownName:
@@ -377,7 +453,14 @@ def _opened(source: str | Path | BinaryIO | bytes) -> Any:
 
 def _is_ours(line: bytes, info: str) -> bool:
     """Whether a header line declares what this run writes anew."""
-    return line.startswith((f"##INFO=<ID={info},".encode(), b"##INFO=<ID=GENESCALE_SKIPPED,", b"##genescale="))
+    return line.startswith(
+        (
+            f"##INFO=<ID={info},".encode(),
+            f"##INFO=<ID={INFO_KEY},".encode(),
+            b"##INFO=<ID=GENESCALE_SKIPPED,",
+            b"##genescale=",
+        )
+    )
 
 
 def _columns_of(line: bytes) -> bytes:

@@ -17,6 +17,7 @@ from genescale.errors import InvalidInput
 from genescale.genomics.bundle import Bundle
 from genescale.genomics.kernels.render import Plan, Strings
 from genescale.genomics.kernels.render import Renderer as Kernel
+from genescale.genomics.knowledge_fields import FactField, FactTexts
 from genescale.genomics.terms import IMPACTS, TERMS
 from genescale.genomics.variants import SV_CLASSES, VARIANT_CLASSES
 from genescale.genomics.vcf import REASONS, Scanner
@@ -128,6 +129,7 @@ SKIPPED: Final = "GENESCALE_SKIPPED"
 FORMATS: Final = ("vcf", "ann", "tsv", "json")
 _CONSTANTS: Final = range(1, 19)  # codes of fields that depend on the transcript alone
 _EXONIC: Final = (38, 39, 40, 41, 42)  # codes of fields that only exonic pairs have
+_FACT: Final = 128  # code of the first field of known facts
 _ROOM: Final = 3_000  # of all words of one row: terms twice, numbers, types
 
 
@@ -146,16 +148,25 @@ class Layout:
     variant_fields: tuple[Field, ...] = ()
 
     @classmethod
-    def of(cls, form: str, fields: Sequence[str] = (), *, strict: bool = False, pick: bool = False) -> Layout:
+    def of(
+        cls,
+        form: str,
+        fields: Sequence[str] = (),
+        *,
+        strict: bool = False,
+        pick: bool = False,
+        facts: Iterable[FactField] = (),
+    ) -> Layout:
         """The layout of a format, with its usual fields or those named.
 
-        `strict` leaves out what VEP's own output does not have; `pick` adds PICK to CSQ.
+        `strict` leaves out what VEP's own output does not have; `pick` adds PICK to CSQ. `facts` are the fields that
+        the reference has beside those of `FIELDS`.
         """
         if form not in FORMATS:
             raise InvalidInput(f"there is no output format {form!r}; there are {', '.join(FORMATS)}", code="bad_option")
         if form == "ann" and fields:
             raise InvalidInput("ANN has a fixed list of fields; leave out --fields, or write CSQ", code="bad_option")
-        chosen = named_fields(fields)
+        chosen = named_fields(fields, facts)
         if form == "vcf" and not chosen:
             names = list(CSQ_FIELDS)
             if pick:
@@ -184,6 +195,12 @@ class Layout:
         codes = self.codes
         return FIELDS[name].code in codes or {"hgvsc": 57, "hgvsp": 58}.get(name) in codes
 
+    @property
+    def facts(self) -> list[str]:
+        """The names of the known facts that are written, in the order of their codes."""
+        chosen = {one.code: one.name for one in (*self.fields, *self.variant_fields) if one.code >= _FACT}
+        return [chosen[code] for code in sorted(chosen)]
+
     def declaration(self, version: str, reference: str) -> list[str]:
         """The header lines of a VCF that say what is in INFO."""
         skipped = (
@@ -206,13 +223,20 @@ class Layout:
         return {"vcf": "CSQ", "ann": "ANN"}.get(self.format, "")
 
 
-def named_fields(names: Iterable[str]) -> tuple[Field, ...]:
-    """Fields by their own name or that of CSQ, in any case."""
+def named_fields(names: Iterable[str], facts: Iterable[FactField] = ()) -> tuple[Field, ...]:
+    """Fields by their own name or that of CSQ, or of facts that the reference knows, in any case."""
+    known = {one.name.lower(): one for one in facts}
+    codes: dict[str, int] = {}
     found: list[Field] = []
     for name in names:
-        field = _BY_ANY_NAME.get(name.strip().lower())
+        key = name.strip().lower()
+        field, fact = _BY_ANY_NAME.get(key), known.get(key)
+        if fact is not None:
+            code = codes.setdefault(fact.name, _FACT + len(codes))
+            field = Field(fact.name, code, fact.name, fact.meaning, numeric=fact.numeric)
         if field is None:
-            raise InvalidInput(f"there is no field {name!r}; there are {', '.join(FIELDS)}", code="unknown_field")
+            there = ", ".join([*FIELDS, *(one.name for one in known.values())])
+            raise InvalidInput(f"there is no field {name!r}; there are {there}", code="unknown_field")
         found.append(field)
     return tuple(found)
 
@@ -229,11 +253,12 @@ class Texts:
     vrs: Any = None
     existing_variation: Any = None
     clinical_significance: Any = None
+    facts: FactTexts | None = None
 
 
 _TEXTS: Final = (
     *("hgvsc", "hgvsp", "hgvsg", "spdi", "spdi_canonical", "vrs"),
-    *("existing_variation", "clinical_significance"),
+    *("existing_variation", "clinical_significance", "facts"),
 )
 _PAIR_COLUMNS: Final = (
     *("variant", "transcript", "terms", "vep_terms", "exception", "distance"),
@@ -248,7 +273,7 @@ _VARIANT_COLUMNS: Final = (
 _TRANSCRIPT_COLUMNS: Final = (
     *("transcript_gene", "transcript_exon", "transcript_flags", "transcript_strand"),
     *("transcript_biotype", "transcript_tsl", "transcript_appris", "transcript_version_size"),
-    *("transcript_cdna_length", "cds_cdna_start", "cds_cdna_end", "transcript_phase"),
+    *("transcript_cdna_length", "cds_cdna_start", "cds_cdna_end", "transcript_phase", "transcript_protein"),
 )
 _POOLS: Final = ("transcript_name", "protein_name", "ccds_name", "gene_id", "gene_symbol", "hgnc")
 
@@ -353,6 +378,8 @@ class Renderer:
             tuple(getattr(pairs, name).data for name in _PAIR_COLUMNS),
             pairs.count,
             tuple(self._pool(getattr(texts, name)) for name in _TEXTS),
+            texts.facts.width if texts.facts else 0,
+            variants.count,
             None if keep is None else keep.data,
             None if picked is None else picked.data,
             tuple(array.data for array in self._scratch),
@@ -372,6 +399,8 @@ class Renderer:
     def _pool(self, texts: Any) -> Strings:
         if texts is None:
             return self._empty
+        if isinstance(texts, FactTexts):
+            return Strings(_view(texts.pool), texts.begin.data, texts.end.data)
         offset = texts.offset.data
         return Strings(_view(texts.pool), offset[:-1], offset[1:])
 
