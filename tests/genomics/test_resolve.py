@@ -427,6 +427,7 @@ def test_vcf_and_spdi_are_told_apart(bundle: Bundle) -> None:
     ):
         found = resolve(bundle, text)
         assert (edited(bundle, found), found.form) == (wanted, form), text
+    assert edited(bundle, resolve(bundle, f"chr1:129:{ref}:{alt}", spdi=True)) == wanted
     assert edited(bundle, resolve(bundle, "1:129::GG")) == replaced(130, 129, "GG")
     assert edited(bundle, resolve(bundle, f"1:129:{GENOME['1'][129:132]}:")) == replaced(130, 132, "")
 
@@ -453,8 +454,10 @@ def test_lab_strings_say_what_was_not_used(bundle: Bundle) -> None:
 
 
 def test_a_vrs_identifier_that_nobody_knows_says_so(bundle: Bundle) -> None:
-    with pytest.raises(UnknownName, match="recognised but not read back"):
+    with pytest.raises(UnknownName, match="no table of known variants"):
         resolve(bundle, "ga4gh:VA.0AePZIWZUNsUlQTamyLrjm2HWUw2opLt")
+    with pytest.raises(InvalidInput, match="32 letters"):
+        resolve(bundle, "ga4gh:SQ.0AePZIWZUNsUlQTamyLrjm2HWUw2opLt")
 
 
 def test_a_malformed_name_is_a_syntax_error_with_its_column(bundle: Bundle) -> None:

@@ -3,7 +3,8 @@
 import pytest
 
 from genescale.errors import UnknownName
-from genescale.genomics.resolve import resolve
+from genescale.genomics.resolve import resolve, variants_of
+from genescale.genomics.vrs import vrs_ids
 from support.embedded_bundles import embedded
 
 
@@ -40,6 +41,16 @@ def test_the_known_change_is_the_first_candidate_of_its_protein_name(gene: str, 
     found = resolve(embedded("mitochondrion"), f"{gene}:p.{protein}")
     assert str(found.variants[0]) == variant
     assert found.ambiguous
+
+
+def test_a_vrs_identifier_of_a_known_variant_is_met_again() -> None:
+    bundle = embedded("mitochondrion")
+    identifier = vrs_ids(bundle, variants_of([resolve(bundle, "m.3243A>G")]))[0]
+    found = resolve(bundle, identifier)
+    assert [str(v) for v in found.variants] == ["MT-3243-A-G"]
+    assert [note.code for note in found.notes] == ["vrs_source"]
+    with pytest.raises(UnknownName, match="cannot be read back"):
+        resolve(bundle, "ga4gh:VA.0AePZIWZUNsUlQTamyLrjm2HWUw2opLt")
 
 
 @pytest.mark.slow

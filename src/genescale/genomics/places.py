@@ -1,17 +1,14 @@
 """A change of the genome in the one spelling that the rest of the room takes: VCF, parsimonious and left-aligned."""
 
-import weakref
-from array import array
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final
 
 from genescale.errors import InvalidInput, OutsideReference, ReferenceMismatch
 from genescale.genomics.bundle import Bundle
-from genescale.genomics.kernels import normalise
-from genescale.genomics.kernels.normalise import Sequence
+from genescale.genomics.normalise import normalise
+from genescale.genomics.variants import Row, Variants, kind_of
 
 _COMPLEMENT: Final = str.maketrans("ACGTRYKMSWBDHVN", "TGCAYRMKSWVHDBN")
-_OPEN: weakref.WeakKeyDictionary[Bundle, Sequence] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,59 +48,19 @@ def reverse_complement(bases: str) -> str:
 def as_vcf(bundle: Bundle, edit: GenomicEdit) -> VcfVariant:
     """The VCF spelling of an edit whose bases `low` to `high` are known to lie in the reference."""
     contig = bundle.contigs[edit.contig]
-    length = contig.length if contig.circular else None
-    ref = _read(bundle, edit.contig, edit.low, edit.high, length)
-    low, ref, alt = _left_aligned(bundle, edit, ref)
-    if ref and alt:
-        return VcfVariant(edit.contig, contig.name, low, ref, alt)
-    before = bundle.sequence(edit.contig, low - 1, low - 1) if low > 1 else None
-    if before:
-        return VcfVariant(edit.contig, contig.name, low - 1, before.decode() + ref, before.decode() + alt)
-    # At the very beginning of a sequence VCF takes the base behind the event.
-    behind = _read(bundle, edit.contig, low + len(ref), low + len(ref), length)
-    return VcfVariant(edit.contig, contig.name, low, ref + behind, alt + behind)
+    if contig.circular and contig.length is not None and edit.high > contig.length:
+        return _over_the_origin(bundle, edit, contig.name, contig.length)
+    ref = (bundle.sequence(edit.contig, edit.low, edit.high) or b"").decode()
+    kind = kind_of(len(ref), len(edit.alt))
+    row = Row(0, 1, edit.contig, edit.low, edit.low, edit.high, kind, kind, 0, ref, edit.alt, 0)
+    return VcfVariant(edit.contig, contig.name, *normalise(bundle, Variants.of_rows([row])).vcf(0))
 
 
-def _read(bundle: Bundle, contig: int, low: int, high: int, circle: int | None) -> str:
-    if circle is not None and high > circle:
-        first = bundle.sequence(contig, low, circle) or b""
-        return (first + (bundle.sequence(contig, max(low - circle, 1), high - circle) or b"")).decode()
-    return (bundle.sequence(contig, low, high) or b"").decode()
-
-
-def _left_aligned(bundle: Bundle, edit: GenomicEdit, ref: str) -> tuple[int, str, str]:
-    """The edit without what REF and ALT share at their ends, moved left as far as it denotes the same sequence."""
-    sequence = _OPEN.get(bundle)
-    if sequence is None:
-        names = ("sequence", "contig_segment", "segment_start", "segment_end", "segment_base")
-        sequence = _OPEN[bundle] = Sequence(*(bundle.array(name).data for name in names))
-    first, last, kept, left, right = (array("q", [0]) for _ in range(5))
-    kept_length = array("i", [0])
-    cast("Any", normalise).justify(
-        sequence,
-        (ref + edit.alt).encode(),
-        array("i", [edit.contig]),
-        array("i", [edit.low]),
-        array("q", [0]),
-        array("i", [len(ref)]),
-        array("q", [len(ref)]),
-        array("i", [len(edit.alt)]),
-        b"\0",
-        first,
-        last,
-        kept,
-        kept_length,
-        left,
-        right,
-    )
-    begin, size, move = first[0], last[0] - first[0], left[0]
-    alt = (ref + edit.alt)[kept[0] : kept[0] + kept_length[0]]
-    if not move:
-        skip = begin - (edit.low - 1)
-        return begin + 1, ref[skip : skip + size], alt
-    low = begin + 1 - move
-    turn = move % len(alt) if alt else 0
-    return low, _read(bundle, edit.contig, low, low + size - 1, None), alt[len(alt) - turn :] + alt[: len(alt) - turn]
+def _over_the_origin(bundle: Bundle, edit: GenomicEdit, name: str, length: int) -> VcfVariant:
+    """VCF has no way to write this but a REF that goes on at position 1. It stays where it was given."""
+    before = bundle.sequence(edit.contig, edit.low - 1, length) or b""
+    ref = (before + (bundle.sequence(edit.contig, 1, edit.high - length) or b"")).decode()
+    return VcfVariant(edit.contig, name, edit.low - 1, ref, ref[0] + edit.alt)
 
 
 def bases_of(bundle: Bundle, contig: int, low: int, high: int, place: str) -> str:

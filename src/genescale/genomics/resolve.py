@@ -22,11 +22,15 @@ from genescale.genomics.back_translation import back_translate
 from genescale.genomics.bundle import Bundle
 from genescale.genomics.edits import Found, Numbering, no_change
 from genescale.genomics.hgvs import Change, HgvsAllele, HgvsVariant, Interval, Phase, Position
-from genescale.genomics.knowledge import Knowledge
+from genescale.genomics.knowledge import Knowledge, Spelling
 from genescale.genomics.places import GenomicEdit, VcfVariant, as_vcf, bases_of, mismatch
 from genescale.genomics.spdi import Spdi, parse_spdi
 from genescale.genomics.transcripts import Note, Transcript, find_transcripts, numbering_of
-from genescale.genomics.variants import Variants, variants_of_record
+from genescale.genomics.variants import Row, Variants, kind_of, variants_of_record
+from genescale.genomics.vrs import vrs_ids
+
+VRS_CANDIDATES_MAX: Final = 500_000
+"""A larger table of known variants is not searched for a VRS identifier: some ten microseconds go into each row."""
 
 FORMS: Final = (
     "HGVS (NM_000059.3:c.5946del, NC_000013.11:g.32340301del, chrM:m.3243A>G, NP_000050.2:p.Ser1982fs), "
@@ -54,8 +58,10 @@ class Resolved:
     chromosomes: tuple[int, ...] = ()
 
 
-def resolve(bundle: Bundle, text: str) -> Resolved:
+def resolve(bundle: Bundle, text: str, *, spdi: bool = False) -> Resolved:
     """The variant or variants that `text` names on the reference of `bundle`.
+
+    `1:12345:A:G` is read as VCF, with the position counted from 1, unless `spdi` says that it is SPDI.
 
     Raises `InvalidInput` (with place and code) for a name that cannot be read or is not true of this reference,
     `ReferenceMismatch` when its stated bases are not ours, `UnknownName` and `OutsideReference`.
@@ -64,10 +70,10 @@ def resolve(bundle: Bundle, text: str) -> Resolved:
     if not name:
         raise InvalidInput(f"the name is empty; write {FORMS}", code="empty")
     if name.startswith("ga4gh:"):
-        return _of_vrs(name)
+        return _of_vrs(bundle, name)
     if _RSID.match(name):
         return _of_rsid(bundle, name)
-    record = _vcf_fields(name)
+    record = None if spdi else _vcf_fields(name)
     if record is not None:
         return resolve_vcf(bundle, *record, text=name)
     if name.count(":") == 3 and name.split(":", 2)[1].isdigit():
@@ -88,6 +94,8 @@ def variants_of(resolved: Iterable[Resolved]) -> Variants:
 
 # --- VCF, SPDI, rsID, VRS ---------------------------------------------------------------------------------------------
 
+_VRS_ALLELE: Final = re.compile(r"ga4gh:VA\.[A-Za-z0-9_-]{32}\Z")
+_VRS_BATCH: Final = 16_384
 _RSID: Final = re.compile(r"rs[0-9]+\Z", re.IGNORECASE)
 _ACCESSION: Final = re.compile(r"[A-Z]{2}_[0-9]+\.[0-9]+\Z")
 _ALLELE: Final = re.compile(r"[ACGTRYKMSWBDHVN]+\Z", re.IGNORECASE)
@@ -195,11 +203,40 @@ def _of_rsid(bundle: Bundle, name: str) -> Resolved:
     return Resolved(name, "rsid", found, tuple(notes), ambiguous=len(found) > 1)
 
 
-def _of_vrs(name: str) -> Resolved:
-    raise UnknownName(
-        f"{name[:60]} is a digest: it can be recognised but not read back. Give the variant as {FORMS}",
-        code="vrs_not_known",
+def _of_vrs(bundle: Bundle, name: str) -> Resolved:
+    """The known variant that has this identifier: a digest cannot be read back, only met again."""
+    if not _VRS_ALLELE.match(name):
+        raise InvalidInput(
+            f"{name[:60]} is no VRS identifier of an allele (ga4gh:VA. and 32 letters)", code="unknown_form"
+        )
+    asked: list[str] = []
+    for source, facts in Knowledge.open(bundle).items():
+        if facts.rows > VRS_CANDIDATES_MAX:
+            continue
+        asked.append(source)
+        for first in range(0, facts.rows, _VRS_BATCH):
+            spelled = [facts.spelling(row) for row in range(first, min(first + _VRS_BATCH, facts.rows))]
+            identifiers = vrs_ids(bundle, Variants.of_rows(map(_row_of, spelled)))
+            if name in identifiers:
+                contig, start, ref, alt = spelled[identifiers.index(name)]
+                variant = as_vcf(bundle, GenomicEdit(contig, start, start + len(ref) - 1, alt))
+                return Resolved(
+                    name, "vrs", (variant,), (Note("vrs_source", f"{name} is a variant known to {source}"),)
+                )
+    tried = (
+        f"no variant known to {', '.join(asked)} has it"
+        if asked
+        else f"{bundle.name} has no table of known variants to try"
     )
+    raise UnknownName(
+        f"{name} is a digest, which cannot be read back, and {tried}. Give the variant as {FORMS}", code="vrs_not_known"
+    )
+
+
+def _row_of(spelling: Spelling) -> Row:
+    contig, start, ref, alt = spelling
+    kind = kind_of(len(ref), len(alt))
+    return Row(0, 1, contig, start, start, start + len(ref) - 1, kind, kind, 0, ref, alt, 0)
 
 
 def _of_hgvs_text(bundle: Bundle, name: str) -> Resolved:
