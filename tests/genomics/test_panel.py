@@ -16,6 +16,7 @@ from genescale.genomics.consequence import judge
 from genescale.genomics.knowledge import Knowledge
 from genescale.genomics.knowledge_build import Fact
 from genescale.genomics.names import write_names
+from genescale.genomics.references import verify
 from genescale.genomics.resolve import resolve, variants_of
 from genescale.genomics.variants import OUTSIDE_REFERENCE, Variants, variants_of_record
 from support.embedded_bundles import embedded
@@ -96,6 +97,14 @@ def test_well_known_variants(bundle, name, place, effect, protein, significance)
     assert label["significance"].startswith(significance)
     assert label["significance_class"] == "pathogenic"
     assert label["stars"] >= 2
+
+
+def test_names_of_lrg_records(bundle):
+    resolved = resolve(bundle, "LRG_292t1:c.68_69del")
+    assert resolved.variants == resolve(bundle, "NM_007294.3:c.68_69del").variants
+    assert [note.text for note in resolved.notes] == ["LRG_292t1 is NM_007294.3"]
+    assert all(alias.startswith("LRG_") for alias in bundle.texts("transcript_alias"))
+    assert not list(verify(bundle.path))
 
 
 def test_a_protein_name_never_lacks_its_sequence(bundle):

@@ -6,6 +6,7 @@ Only numpy and Genescale itself are needed, and the same files give the same bun
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,8 @@ import numpy as np
 
 from genescale.errors import UnknownName
 from genescale.genomics import compact, embedded_facts, mito
-from genescale.genomics.build import build_bundle
-from genescale.genomics.bundle import LIST_FILE, read_listing
+from genescale.genomics.build import Writer, build_bundle, content_digest
+from genescale.genomics.bundle import LIST_FILE, Bundle, read_listing, text_pool
 from genescale.genomics.compact import Compact
 from genescale.genomics.knowledge_build import Fact, Source, build_facts
 
@@ -37,6 +38,7 @@ class Embedded:
     fasta: Callable[[Compact], Iterator[tuple[str, bytes]]]
     genes: Callable[[Compact], Iterable[str]]
     facts: Callable[[Compact], Iterator[tuple[Source, Iterable[Fact]]]]
+    aliases: Callable[[Compact], dict[str, str]] | None = None  # another name of a transcript
 
     @property
     def file(self) -> Path:
@@ -71,11 +73,28 @@ def build(name: str, target: str | Path) -> Path:
         genes.write_text("\n".join(reference.genes(held)) + "\n")
         arriving = Path(folder, name)
         build_bundle(arriving, name=name, fasta=fasta, genes=genes, assembly=reference.assembly)
+        if reference.aliases:
+            _add_aliases(arriving, reference.aliases(held))
         for source, facts in reference.facts(held):
             build_facts(arriving, source, facts)
         _say_where_from(arriving, reference, held)
         _install(arriving, target, Path(folder, "leaving"))
     return target
+
+
+def _add_aliases(folder: Path, alias: dict[str, str]) -> None:
+    """Give transcripts a second name, in a pool that is searched like that of their first."""
+    with Bundle.open(folder) as bundle:
+        names = [alias.get(name, "") for name in bundle.texts("transcript_name")]
+    text, offset = text_pool(names)
+    order = np.array(sorted(range(len(names)), key=lambda i: names[i]), np.int32)
+    writer = Writer(folder)
+    for part, array in (("text", text), ("offset", offset), ("sorted", order)):
+        writer.write(f"transcript_alias_{part}", array)
+    listing = read_listing(folder)
+    listing["arrays"] = dict(sorted({**listing["arrays"], **writer.arrays}.items()))
+    listing["digest"] = content_digest(listing["arrays"], listing["contigs"])
+    (folder / LIST_FILE).write_text(json.dumps(listing, indent=1) + "\n")
 
 
 def _say_where_from(folder: Path, reference: Embedded, held: Compact) -> None:
@@ -114,6 +133,12 @@ def _panel_genes(held: Compact) -> Iterable[str]:
     return held.texts("annotation")
 
 
+def _panel_aliases(held: Compact) -> dict[str, str]:
+    """The names of transcripts in the LRG records: NM_007294.3 is LRG_292t1."""
+    found = (re.search(r"transcript_id=([^;]+);LRG=([^;]+)", line) for line in held.texts("annotation"))
+    return {match[1]: match[2] for match in found if match}
+
+
 def _panel_fasta(held: Compact) -> Iterator[tuple[str, bytes]]:
     """The known stretches, each under its place on the chromosome."""
     packed = held.array("sequence")
@@ -131,6 +156,6 @@ EMBEDDED: Final = {
     reference.name: reference
     for reference in (
         Embedded("mitochondrion", "GRCh38", _mitochondrial_fasta, _mitochondrial_genes, embedded_facts.mitochondrial),
-        Embedded("clinical-panel", "GRCh38", _panel_fasta, _panel_genes, embedded_facts.clinical),
+        Embedded("clinical-panel", "GRCh38", _panel_fasta, _panel_genes, embedded_facts.clinical, _panel_aliases),
     )
 }

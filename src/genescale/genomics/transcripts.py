@@ -210,12 +210,13 @@ def find_transcripts(bundle: Bundle, name: str, *, protein: bool = False) -> Nam
     More than one only when the same accession lies at several places. Raises `UnknownName` with what there is instead.
     """
     pools = ("protein_name", "transcript_name") if protein else ("transcript_name", "protein_name")
+    known_by_two = ("transcript_alias",) if bundle.has("transcript_alias_sorted") else ()
     # Many leave out what all mitochondrial genes begin with: ND4 is MT-ND4.
     for spelled in dict.fromkeys((name, name.upper(), f"MT-{name.upper()}")):
-        for pool in pools:
+        for pool in (*pools, *known_by_two):
             exact = _equal(bundle, pool, spelled)
             if exact:
-                return Named(_read(bundle, exact), _protein_note(bundle, pool, protein, spelled, exact))
+                return Named(_read(bundle, exact), _other_name_note(bundle, pool, protein, spelled, exact))
         for pool in pools:
             found = _other_version(bundle, pool, spelled)
             if found is not None:
@@ -234,7 +235,9 @@ def _equal(bundle: Bundle, pool: str, name: str) -> list[int]:
     return [i for i in bundle.find(pool, name) if bundle.text(pool, i) == name] if name else []
 
 
-def _protein_note(bundle: Bundle, pool: str, protein: bool, name: str, found: list[int]) -> tuple[Note, ...]:
+def _other_name_note(bundle: Bundle, pool: str, protein: bool, name: str, found: list[int]) -> tuple[Note, ...]:
+    if pool == "transcript_alias":
+        return (Note("alias", f"{name} is {bundle.text('transcript_name', found[0])}"),)
     if pool == "protein_name" and not protein:
         transcript = bundle.text("transcript_name", found[0])
         return (Note("protein_accession", f"{name} is a protein; its transcript {transcript} was used"),)
@@ -258,7 +261,7 @@ def _other_version(bundle: Bundle, pool: str, name: str) -> Named | None:
         note = Note("version_assumed", f"{name} has no version; {newest} was used")
     else:
         note = Note("version_differs", f"{name} is not in {bundle.name}; {newest} was used, whose numbering may differ")
-    return Named(_read(bundle, chosen), (note, *_protein_note(bundle, pool, pool == "protein_name", newest, chosen)))
+    return Named(_read(bundle, chosen), (note, *_other_name_note(bundle, pool, pool == "protein_name", newest, chosen)))
 
 
 def _of_gene(bundle: Bundle, name: str) -> Named | None:
