@@ -308,8 +308,11 @@ def _facts(
         return
     from genescale.genomics.knowledge_import import import_knowledge  # noqa: PLC0415 - only when there are facts
 
-    progress.show("reading what is known about variants", 0, 0)
-    for report in import_knowledge(folder, clinvar=clinvar, frequencies=frequencies, scores=scores):
+    def follow(done: int) -> None:
+        progress.show("reading what is known about variants", done, 0)
+
+    follow(0)
+    for report in import_knowledge(folder, clinvar=clinvar, frequencies=frequencies, scores=scores, progress=follow):
         yield report.text()
 
 
