@@ -93,10 +93,10 @@ def test_structural_variants() -> None:
 
 def test_shifted_indels() -> None:
     shifted = Compared("main.vcf.gz", "main.shift3prime.vep115.tsv.gz", shift=True)
-    shared = shifted.ours.keys() & shifted.veps.keys()
-    assert len(shifted.ours.keys() ^ shifted.veps.keys()) <= 1
-    shifted.veps = {key: shifted.veps[key] for key in shared}
-    assert len(shifted.wrong("Consequence")) / len(shared) <= 0.0032
+    assert shifted.ours.keys() == shifted.veps.keys()
+    wrong = shifted.wrong("Consequence")
+    assert all(said ^ ours <= UNDECIDED for _, said, ours in wrong)
+    assert len(wrong) <= 26
 
 
 def test_default_mode_tells_veps_terms_and_why_they_differ(main: Compared) -> None:
@@ -109,7 +109,7 @@ def test_default_mode_tells_veps_terms_and_why_they_differ(main: Compared) -> No
         pair = (int(default.variant[row]), int(default.transcript[row]))
         if not circular[main.variants.contig[pair[0]]]:
             assert int(default.vep_terms[row]) == strict[pair]
-    assert set(np.unique(default.exception[: default.count])) <= {0, 1, 8, 9, 13, 14, 17}
+    assert set(np.unique(default.exception[: default.count])) <= {0, 1, 8, 9, 13, 14, 17, 20}
 
 
 def _by_pair(variants: Variants, pairs: Pairs) -> dict[tuple[int, int], int]:

@@ -188,7 +188,7 @@ def variants_of_record(
     malformed = not _LETTERS.match(ref) or not 0 <= pos <= _LAST_POSITION - len(ref)
 
     judged = [alt for alt in alts if not _skipped(alt)]
-    shift, record_kind = _record_geometry(ref, judged, any(alt == "*" for alt in alts))
+    shift, record_kind = (0, OTHER) if malformed else _record_geometry(ref, judged, any(alt == "*" for alt in alts))
 
     rows: list[Row] = []
     for number, alt in enumerate(alts, 1):

@@ -214,6 +214,10 @@ class Judge:
     to_right: cython.int  # how far it can be moved along the genome without changing the edited sequence
     to_left: cython.int
     turn: cython.int  # by how many bases the alternative allele is rotated after the move
+    steps: cython.int  # how far it has been moved, to the right when positive
+    was_intron: cython.ulonglong  # E-22: what VEP remembers of the place before the move
+    start_from: cython.int
+    start_to: cython.int
     altered: cython.int  # the exception by which its place or alleles differ from what VEP judges, or 0
     v_place_start: cython.int  # the place and alleles that VEP judges
     v_place_end: cython.int
@@ -393,6 +397,8 @@ class Judge:
         self._span()
         self.to_right = 0
         self.to_left = 0
+        self.steps = 0
+        self.was_intron = 0
         self.given_start = self.start
         if self.shift and (self.kind == INSERTION or self.kind == DELETION):
             self._roll()
@@ -582,8 +588,11 @@ class Judge:
         """Put the variant `steps` bases to the right of where the input has it (to the left when negative)."""
         self.end += self.given_start + steps - self.start
         self.start = self.given_start + steps
+        self.steps = steps
         self._span()
-        if self.alt_length:
+        self.turn = 0
+        # E-22: on the minus strand VEP does not turn an allele that moves further than its own length.
+        if self.alt_length and not (self.strict and -steps > self.alt_length):
             self.turn = steps % self.alt_length
             if self.turn < 0:
                 self.turn += self.alt_length
@@ -754,10 +763,12 @@ class Judge:
                 tx_start += turn
                 tx_end += turn
                 before = True
+        # To VEP a variant that has moved away is still as near as it was.
+        back: cython.int = self.steps if self.strict else 0
         if before:
-            if self.end < tx_start - self.flank:
+            if self.end < tx_start - self.flank and self.end - back < tx_start - self.flank:
                 return
-        elif self.start > tx_end + self.flank:
+        elif self.start > tx_end + self.flank and self.start - back > tx_end + self.flank:
             return
         if not self.strict and not turn:
             if self.models.contig_circular[self.contig] and not self.circular_flanks:
@@ -790,6 +801,8 @@ class Judge:
         """The row of a transcript in whose exons, or near them, the variant lies."""
         self._take(t)
         self._place()
+        if self.strict and self.shift:
+            self._remember()
         row: cython.Py_ssize_t = self._row(t, 0)
         if self.kind == STRUCTURAL:
             self._measure(row)
@@ -860,6 +873,24 @@ class Judge:
             self.cdna_end = self.cdna_start
             if self.start != self.end:
                 self.cdna_end = self.models.cdna_at(self.t, self.end if self.forward else self.start)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _remember(self) -> cython.void:
+        """E-22: after a move VEP still counts an intron that it has left, and adds the way to undefined positions."""
+        steps: cython.int = self.steps
+        way: cython.int = steps if steps > 0 else -steps
+        self.was_intron = 0
+        if steps:
+            self._move(0)
+            self._place()
+            self.was_intron = self._intron_terms(0, self._touches_exon()) & INTRON
+        self.start_from = self.cdna_start + way
+        self.start_to = self.cdna_end + way
+        if steps:
+            self._move(steps)
+            self._place()
 
     @cython.cfunc
     @cython.nogil
@@ -957,7 +988,7 @@ class Judge:
         """Terms of a variant whose alleles are known."""
         t: cython.int = self.t
         exonic: cython.bint = self._touches_exon()
-        terms: cython.ulonglong = self._intron_terms(rules, exonic)
+        terms: cython.ulonglong = self._intron_terms(rules, exonic) | self.was_intron
         if covered:
             if self.alt_length < self.ref_length:
                 return TRANSCRIPT_ABLATION
@@ -1368,6 +1399,10 @@ class Judge:
                 if rules & RULE_INCOMPLETE_ENDS:
                     over_stop = False
 
+        if self.strict and self.steps:
+            over_start = (
+                self.start_from <= self.models.cds_cdna_start[t] + 2 and self.start_to >= self.models.cds_cdna_start[t]
+            )
         stop_altered: cython.bint = indel and over_stop and self._stop_altered()
         if self.has_peptides:
             if ref_stop >= 0 and alt_stop < 0:
@@ -1574,7 +1609,7 @@ class Judge:
         i: cython.int
         same: cython.bint = self.u5 > 0
         length: cython.int = self.u5 + self.t_length - (self.cdna_end - self.cdna_start + 1) + self.alt_length
-        if not self._is_plain():
+        if not (self.cdna_start and self.cdna_end and self._is_plain()):
             return False
         if same:
             i = self.cdna_start - 1
@@ -1625,7 +1660,7 @@ class Judge:
             return self._is_plain() and not self._is_start(self.u5)
         if altered and not in_frame:
             return True
-        if self.u5 > 0 and self._is_plain() and not self._is_atg(self.u5):
+        if self.u5 > 0 and self.cdna_start and self.cdna_end and self._is_plain() and not self._is_atg(self.u5):
             return True
         return (
             self.has_peptides
