@@ -295,8 +295,9 @@ def _sink(request: Request, packed: bool) -> Generator[Any]:
         with _packing(_Descriptor(sys.stdout.fileno()), packed, request.level) as sink:
             yield sink
         return
-    target = Path(request.output)
-    arriving = target.with_name(f".{target.name}.arriving-{os.getpid()}")
+    target = Path(request.output).resolve()
+    in_place = target.exists() and not target.is_file()  # /dev/null or a pipe: never to be replaced by a file
+    arriving = target if in_place else target.with_name(f".{target.name}.arriving-{os.getpid()}")
     try:
         descriptor = os.open(arriving, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     except OSError as error:
@@ -309,9 +310,11 @@ def _sink(request: Request, packed: bool) -> Generator[Any]:
             raise CannotStart(f"cannot write {target}: {error.strerror}") from error
         finally:
             os.close(descriptor)
-        arriving.replace(target)
+        if not in_place:
+            arriving.replace(target)
     except BaseException:
-        arriving.unlink(missing_ok=True)
+        if not in_place:
+            arriving.unlink(missing_ok=True)
         raise
 
 

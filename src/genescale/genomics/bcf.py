@@ -50,7 +50,7 @@ def as_text(pieces: Iterator[bytes]) -> Iterator[bytes]:
     while True:
         at = 0
         while True:
-            done: int = decoder.decode(data, at, out.data)
+            done: int = decoder.decode(memoryview(data), at, out.data)
             count += decoder.records
             if decoder.written:
                 yield out[: decoder.written].tobytes()
