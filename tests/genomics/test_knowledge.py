@@ -80,7 +80,7 @@ def records(draw: st.DrawFn) -> tuple[int, str, str]:
     return pos, ref, alt
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(stored=st.lists(records(), min_size=1, max_size=40), asked=st.lists(records(), min_size=1, max_size=40))
 def test_a_variant_is_found_exactly_when_it_makes_the_same_sequence(
     folder: Path, stored: list[tuple[int, str, str]], asked: list[tuple[int, str, str]]

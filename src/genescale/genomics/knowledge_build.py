@@ -486,11 +486,15 @@ class _Interned:
         self.index = {"": 0}
 
     def stored(self, values: Sequence[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Indices, and which of the values have none: a category has room for 254, which a broken file may exceed."""
         index = self.index
-        stored = [0 if value is None else index.setdefault(value, len(index)) for value in values]
-        if self.column.kind == "category" and len(index) > 255:
-            raise InvalidInput(f"more than 254 different values in {self.column.name}: store it as text")
-        return np.array(stored, STORED[self.column.kind][0]), np.zeros(len(values), bool)
+        room = 255 if self.column.kind == "category" else 1 << 32
+        stored = [0 if value is None else index.get(value, -1) for value in values]
+        for i, value in enumerate(values):
+            if stored[i] < 0:
+                stored[i] = index.setdefault(value, len(index)) if value in index or len(index) < room else -1
+        found = np.array(stored, np.int64)
+        return np.maximum(found, 0).astype(STORED[self.column.kind][0]), found < 0
 
     def arrays(self) -> tuple[NDArray[Any], NDArray[Any]]:
         octets = [text.encode(errors="surrogateescape") for text in self.index]

@@ -23,6 +23,7 @@ from genescale.genomics.knowledge_files import (
     info_fields,
     read_vcf,
     rs_numbers,
+    whole_or_none,
 )
 
 # https://www.ncbi.nlm.nih.gov/clinvar/docs/review_status/ : gold stars by review status, old and new words
@@ -120,19 +121,22 @@ def clinvar_facts(rows: Iterator[VcfRow | Rejected]) -> Iterator[Fact | Rejected
             continue
         said = info_fields(row.info, _WANTED)
         problem = "several_alternatives" if len(row.alts) > 1 else allele_problem(row.ref, row.alts[0])
-        numbers = [row.ids, said.get("ALLELEID"), said.get("ORIGIN")]
-        if problem or any(one and not _is_number(one) for one in numbers):
-            yield Rejected(row.line, problem or "bad_number")
-            continue
-        yield Fact(row.line, row.contig, row.position, row.ref, row.alts[0], clinvar_values(row.ids, said))
+        try:
+            values = clinvar_values(row.ids, said)
+        except ValueError:
+            problem, values = problem or "bad_number", ()
+        if problem:
+            yield Rejected(row.line, problem)
+        else:
+            yield Fact(row.line, row.contig, row.position, row.ref, row.alts[0], values)
 
 
 def clinvar_values(variation: str, said: Mapping[str, str]) -> tuple[Value | tuple[int, ...] | None, ...]:
-    """The values of `COLUMNS`, from ClinVar's INFO fields."""
+    """The values of `COLUMNS`, from ClinVar's INFO fields. Raises ValueError where an identifier is no number."""
     significance, status = said.get("CLNSIG"), said.get("CLNREVSTAT")
     return (
-        int(variation) if _is_number(variation) else None,
-        int(said["ALLELEID"]) if "ALLELEID" in said else None,
+        whole_or_none(variation),
+        whole_or_none(said.get("ALLELEID")),
         significance,
         significance_class(significance) if significance else None,
         said.get("CLNSIGCONF"),
@@ -140,7 +144,7 @@ def clinvar_values(variation: str, said: Mapping[str, str]) -> tuple[Value | tup
         STARS.get(status) if status else None,
         said.get("CLNDN"),
         said.get("ONC"),
-        int(said["ORIGIN"]) if "ORIGIN" in said else None,
+        whole_or_none(said.get("ORIGIN")),
         rs_numbers(said["RS"]) if "RS" in said else None,
     )
 
@@ -160,7 +164,3 @@ def significance_class(significance: str) -> str:
         if {likely, f"likely_{likely}"} <= parts:
             return f"{likely}_or_likely"
     return next((named for plain, named in _CLASSES.items() if plain in parts), "other")
-
-
-def _is_number(text: str) -> bool:
-    return text.isdecimal() and text.isascii() and len(text) < 11

@@ -121,7 +121,20 @@ def allele_problem(ref: str, alt: str) -> str:
 
 def number_or_none(text: str | None) -> float | None:
     """A number; None for nothing and for `.`. Raises ValueError for everything else."""
-    return None if text is None or text in {"", "."} else float(text)
+    if text is None or text in {"", "."}:
+        return None
+    if "_" in text or not text.isascii():  # which Python would take for numbers
+        raise ValueError(text)
+    return float(text)
+
+
+def whole_or_none(text: str | None) -> int | None:
+    """A number without sign; None for nothing and for `.`. Raises ValueError for everything else."""
+    if text is None or text in {"", "."}:
+        return None
+    if not (text.isdecimal() and text.isascii() and len(text) < 11):
+        raise ValueError(text)
+    return int(text)
 
 
 def rs_numbers(text: str) -> tuple[int, ...] | None:

@@ -21,6 +21,7 @@ from genescale.genomics.knowledge_files import (
     VcfRow,
     allele_problem,
     info_fields,
+    number_or_none,
     read_vcf,
     rs_numbers,
 )
@@ -57,7 +58,7 @@ def import_frequencies(
         assembly=header.assembly(),
         columns=(
             *(field.column for field in fields),
-            Column("filter", "category", "FILTER of the file: PASS, or why the site is doubtful"),
+            Column("filter", "text", "FILTER of the file: PASS, or why the site is doubtful"),
             Column("rs", "u4", "dbSNP number"),
         ),
         prefer="an" if any(field.column.name == "an" for field in fields) else "",
@@ -162,9 +163,9 @@ def _value(field: _Field, text: str | None, number: int, alleles: int) -> Value 
         if len(parts) != alleles:
             raise ValueError("not one value for each ALT")
         text = parts[number]
-    if text in {"", "."}:
-        return None
-    return text if field.column.kind == "category" else float(text)
+    if field.column.kind == "category":
+        return None if text in {"", "."} else text
+    return number_or_none(text)
 
 
 def _version(file: Path, header: VcfHeader) -> str:
