@@ -259,8 +259,11 @@ def _anchored(one: Aligned, rolls: dict[Block, tuple[int, int]], anchor: int) ->
 
     An insertion or deletion that can be rolled has only what is left of the matches when it is rolled to that end.
     """
-    blocks = sorted(one.blocks + one.dissimilar)
     low, high = one.query_start, one.query_end
+    reference, stretch = one.chain.reference, one.chain.stretch
+    if reference.circular[stretch] and one.window_end - one.window_start == reference.length[stretch]:
+        return low, high  # once round: each end is anchored by the other
+    blocks = sorted(one.blocks + one.dissimilar)
     for block in blocks:
         if block[0] - low - rolls.get(block, (0, 0))[0] >= anchor:
             break
