@@ -183,6 +183,20 @@ def test_e21_on_a_circle_flanks_are_told_on_request_and_go_round(tmp_path: Path)
     assert said(genome, last, "T", "C", strict=True)[0][0] == "downstream_gene_variant"
 
 
+def test_e22_an_indel_that_moved_out_of_an_intron_has_left_it(tmp_path: Path) -> None:
+    genome = gene(tmp_path, "ATGGTAGAGCCCGGATAA", introns={10: 40})  # the intron at 111-150 ends in CAG, then AGAG
+    assert said(genome, 148, "C", "CAG", strict=True, shift=True)[0][0] == "frameshift_variant,intron_variant"
+    assert said(genome, 148, "C", "CAG", shift=True)[0][0] == "frameshift_variant"
+    assert "intron_variant" in said(genome, 148, "C", "CAG")[0][0]
+
+
+def test_e23_a_stop_in_another_frame_is_not_retained(tmp_path: Path) -> None:
+    genome = gene(tmp_path, CDS)
+    vep = "inframe_insertion,stop_retained_variant"
+    check(genome, ATG + 14, "A", "ACCCC", number=23, vep=vep, right="frameshift_variant")
+    assert said(genome, ATG + 14, "A", "ACCC") == [(vep, 0, vep)]  # in frame: the stop stays
+
+
 @pytest.mark.parametrize("pos", [ATG, ATG + 4, 112, 130, 151, 155])
 def test_where_vep_is_right_nothing_differs(tmp_path: Path, pos: int) -> None:
     genome = gene(tmp_path, CDS, introns={11: 40})

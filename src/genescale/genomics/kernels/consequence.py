@@ -76,10 +76,11 @@ RULE_GENETIC_CODE = cython.declare(cython.uint, 1 << 14)  # E-14
 RULE_POLYA_STOP = cython.declare(cython.uint, 1 << 15)  # E-15
 RULE_NO_TERM = cython.declare(cython.uint, 1 << 16)  # E-16
 RULE_ARTEFACT_INTRON = cython.declare(cython.uint, 1 << 20)  # E-20
+RULE_STOP_PUSHED = cython.declare(cython.uint, 1 << 23)  # E-23
 # E-17, alleles judged with their padding, and E-19, where a symbolic insertion lies, are decided before any rule.
 PADDED = cython.declare(cython.longlong, 17)
 INSERTION_SPAN = cython.declare(cython.longlong, 19)
-ALL_RULES = cython.declare(cython.uint, 0x11F302)
+ALL_RULES = cython.declare(cython.uint, 0x91F302)
 
 # transcript_flags
 CODING = cython.declare(cython.uint, 1)
@@ -1558,12 +1559,12 @@ class Judge:
             self.alternatives = True  # E-1
             if not rules & RULE_PREMATURE_STOP:
                 return True
-        return self._protein_stays()
+        return self._protein_stays(rules)
 
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def _protein_stays(self) -> cython.bint:
+    def _protein_stays(self, rules: cython.uint) -> cython.bint:
         """Whether P with the reference peptide replaced begins with all of P and is one or two residues longer."""
         at: cython.int = self.protein_start - 1
         rest: cython.int = at + self.rp
@@ -1583,7 +1584,14 @@ class Judge:
                 residue = self.models.protein[self.protein_at + rest + j - at - self.ap]
             if residue != self.models.protein[self.protein_at + j]:
                 return False
-        return True
+        if (self.alt_length - (self.cut_to - self.cut_from)) % 3 == 0:
+            return True
+        # The protein goes on in another frame: the stop is kept only if the first new residue is one.
+        j = self.protein_length - at
+        if j < self.ap and self.letters[self.ap_at + j] == 42:
+            return True
+        self.alternatives = True  # E-23
+        return not rules & RULE_STOP_PUSHED
 
     @cython.cfunc
     @cython.nogil
