@@ -45,6 +45,7 @@ Outcome: TypeAlias = Literal[
 
 _MOST_ALTERNATIVES: Final = 50
 _MOST_PARTS: Final = 100
+_RIVAL: Final = 0.7  # of the best chain's score: from here a chain may turn out to be nearly as good when aligned
 _WAVE_COSTS: Final = 800
 _WAVE_ROOM: Final = 2_000_000  # four bytes each: with 800 costs it is nearly never the memory that ends an alignment
 _LARGEST_BLOCK: Final = 200_000  # bases of one stretch without seeds that edlib is asked to align
@@ -196,8 +197,9 @@ class Aligner:
         """
         parts: list[list[Aligned]] = []
         length = len(turned[0])
+        whole, rival_from = False, 0.0  # once all is explained, only rivals count
         for chain in chains:
-            if chain.score < floor:
+            if chain.score < floor or (whole and chain.score < rival_from):
                 break
             home = _home(parts, chain.query_start, chain.query_end, length)
             if home is None:
@@ -207,9 +209,11 @@ class Aligner:
                 home = _home(parts, *as_given(one.query_start, one.query_end, chain.reverse, length), length)
                 if home is None:
                     parts.append([one])
+                    rival_from = _RIVAL * min(part[0].chain.score for part in parts)
+                    whole = not _rest(length, [part[0] for part in parts])
                 else:
                     _add(home, one)
-            elif chain.score >= 0.7 * home[0].chain.score and len(home) <= _MOST_ALTERNATIVES:
+            elif chain.score >= _RIVAL * home[0].chain.score and len(home) <= _MOST_ALTERNATIVES:
                 _add(home, self._align(turned[chain.reverse], chain))
         for part in parts:
             part.sort(key=lambda one: -one.score)
@@ -333,7 +337,9 @@ class Aligner:
 
     def _solved(self, query: bytes, window: Array) -> list[Block] | None:
         """All of the query against all of the window, unless that costs too much."""
-        made = kernel.between(memoryview(query), window.data, self._wave.data, self._head.data, self._blocks.data, self._ends.data)
+        made = kernel.between(
+            memoryview(query), window.data, self._wave.data, self._head.data, self._blocks.data, self._ends.data
+        )
         found = self._blocks[: 5 * max(0, made)].reshape(-1, 5).tolist()
         if made < 0 or any(row[4] for row in found):
             return None

@@ -47,6 +47,10 @@ def make_seeds(bundle: Bundle) -> Seeds:
     """The seed index of a bundle, in memory."""
     base, length, circular = _stretches(bundle)
     total = int(length.sum())
+    if total >= 1 << 32:
+        raise InvalidInput(
+            f"{bundle.name} has {total} bases; seeds can be made for at most {(1 << 32) - 1}", code="too_large"
+        )
     # Words are long enough to be rare: 4**k is some sixteen times the reference. Large references are sampled.
     k = min(16, max(11, math.ceil(math.log(max(total, 2), 4)) + 1))
     stride = 1 if total < 200_000 else 2 if total < 10_000_000 else 4 if total < 200_000_000 else 10
