@@ -447,10 +447,22 @@ def test_alleles_keep_their_chromosomes(bundle: Bundle) -> None:
     assert not found.ambiguous
 
 
-def test_lab_strings_say_what_was_not_used(bundle: Bundle) -> None:
-    found = resolve(bundle, "PLUS:NM_1.2:exon1:c.10del:p.Cys4fs")
-    assert edited(bundle, found) == replaced(130, 130, "")
-    assert [note.code for note in found.notes] == ["exon_not_used", "protein_not_used"]
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("PLUS:NM_1.2:exon1:c.10del:p.Cys4fs", "protein_agrees"),
+        ("PLUS:NM_1.2:exon1:c.10del:p.C4Vfs", "protein_agrees"),
+        ("PLUS:NM_1.2:exon1:c.10del:p.Cys5fs", "protein_differs"),
+        ("NM_1.2(PLUS):c.4C>T (p.Arg2Cys)", "protein_agrees"),
+        ("NM_1.2:c.4C>T p.(Arg2Cys)", "protein_agrees"),
+        ("NM_1.2(PLUS):c.4C>T (p.Arg2His)", "protein_differs"),
+        ("NM_1.2(PLUS):c.-5del (p.?)", "protein_not_used"),
+    ],
+)
+def test_the_protein_of_a_lab_string_is_compared_with_the_change_on_dna(bundle: Bundle, text: str, code: str) -> None:
+    found = resolve(bundle, text)
+    assert [note.code for note in found.notes if note.code != "exon_not_used"] == [code], found.notes
+    assert ("exon_not_used" in [note.code for note in found.notes]) == ("exon1" in text)
 
 
 def test_a_vrs_identifier_that_nobody_knows_says_so(bundle: Bundle) -> None:

@@ -10,6 +10,8 @@ The idea of the haplotype-aware caller is that of Danecek P, McCarthy SA, Bioinf
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import product
 from typing import Final
 
 from genescale.genomics import codons, hgvs
@@ -35,6 +37,9 @@ _OF_PROTEIN: Final = mask_of(
         "coding_sequence_variant",
     )
 )
+
+
+_LETTER_OF_CODE: Final = bytes.maketrans(bytes(range(5)), b"ACGTN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +95,11 @@ class Coding:
         self.end = model.cds_end
         self.start = model.cds_start - phase
         # Bases before a CDS whose beginning is unknown do not belong to its first codon.
-        known = "".join(map(codons.BASES.__add__("N").__getitem__, codes))
+        known = codes.translate(_LETTER_OF_CODE).decode()
         self.mrna = known[: max(self.start - 1, 0)] + "N" * phase + known[model.cds_start - 1 :]
         self._moved = max(1 - self.start, 0)  # the phase Ns of a transcript that begins with its CDS
         self.complete_start = not model.flags & CDS_START_NF and not phase
-        self._letters = codons.amino_acids(table).decode()
+        self._letter = _letters(table)
         self._starts = codons.starts(table)
 
     def codon(self, cdna: int) -> int:
@@ -115,11 +120,8 @@ class Coding:
 
     def translated(self, bases: str) -> str:
         """The residues of the whole codons of `bases`."""
-        code = {base: number for number, base in enumerate("ACGTN")}
-        return "".join(
-            self._letters[25 * code.get(bases[i], 4) + 5 * code.get(bases[i + 1], 4) + code.get(bases[i + 2], 4)]
-            for i in range(0, len(bases) - 2, 3)
-        )
+        letter = self._letter
+        return "".join([letter[bases[i : i + 3]] for i in range(0, len(bases) - 2, 3)])
 
     def protein(self, bases: str) -> str:
         """The protein of `bases`, its stop included if it meets one; the start codon gives M."""
@@ -133,9 +135,22 @@ class Coding:
         first = [("ACGTN".find(base)) for base in bases[:3]]
         return len(first) == 3 and min(first) >= 0 and bool(self._starts[25 * first[0] + 5 * first[1] + first[2]])
 
+    @cached_property
     def reference(self) -> str:
         """The unedited CDS, to its last base."""
         return self._part(self.start, self.end)
+
+    @cached_property
+    def peptide(self) -> str:
+        """The translation of the unedited CDS, whatever stops it has."""
+        return self.translated(self.reference)
+
+
+@cache
+def _letters(table: int) -> dict[str, str]:
+    """Codon to residue in a genetic code, N for any base."""
+    triplets = map("".join, product("ACGTN", repeat=3))
+    return dict(zip(triplets, codons.amino_acids(table).decode(), strict=True))
 
 
 def compounds(coding: Coding, edits: Sequence[Edit]) -> list[Compound]:
@@ -184,12 +199,13 @@ def _group(coding: Coding, edits: Sequence[Edit]) -> tuple[list[Edit], bool]:
 
 def _stops_before(coding: Coding, group: Sequence[Edit], following: Edit) -> bool:
     """Whether the edited CDS meets a new stop before the codon of `following`."""
-    first = 3 * coding.codon(group[0].start)
+    first = coding.codon(group[0].start)
     shift = sum(edit.shift for edit in group)
-    reached = (following.start - coding.start) // 3 * 3
-    changed = coding.translated(coding.edited(group)[first : (reached + shift) // 3 * 3])
+    # In frame, the codons behind the group are what they were; out of frame, all count up to the next edit.
+    behind = coding.codon(following.start) if shift % 3 else max(coding.codon(edit.end) for edit in group) + 1
+    changed = coding.translated(coding.edited(group)[3 * first : 3 * behind + shift // 3 * 3])
     # In frame, a stop that the reference has too (selenocysteine) is not new.
-    there = 0 if shift % 3 else coding.translated(coding.reference()[first:reached]).count("*")
+    there = 0 if shift % 3 else coding.peptide[first:behind].count("*")
     return changed.count("*") > there
 
 
@@ -198,8 +214,7 @@ def _judged(coding: Coding, group: Sequence[Edit], masked: Sequence[Edit]) -> Co
     first = coding.codon(group[0].start)
     last = max(coding.codon(edit.end) for edit in group)
     shift = sum(edit.shift for edit in group)
-    reference = coding.reference()
-    ref = coding.translated(reference[3 * first : 3 * last + 3])
+    ref = coding.peptide[first : last + 1]
     end = 3 * last + 3 + shift if shift % 3 == 0 else len(edited)
     alt = coding.translated(edited[3 * first : end])
     if "*" in alt:
@@ -214,8 +229,8 @@ def _judged(coding: Coding, group: Sequence[Edit], masked: Sequence[Edit]) -> Co
     name = ""
     if terms & _START_LOST:
         name = "p.Met1?"
-    elif "*" not in coding.translated(reference)[:-1]:  # a stop within (selenocysteine) leaves no protein to compare
-        proteins = coding.protein(reference), coding.protein(edited)
+    elif "*" not in coding.peptide[:-1]:  # a stop within (selenocysteine) leaves no protein to compare
+        proteins = coding.protein(coding.reference), coding.protein(edited)
         name = protein_change(*proteins, first, frameshift=shift % 3 != 0, new_stop=bool(terms & _STOP_GAINED))
     return Compound(coding.index, tuple(group), tuple(masked), terms, first + 1, last + 1, ref, alt, name)
 

@@ -256,9 +256,12 @@ def _coding_rows(scanner: Any, pairs: Any) -> Iterator[tuple[int, list[int]]]:
     rows = np.flatnonzero((pairs.cds_start[:count] > 0) & (pairs.cds_end[:count] > 0))
     variants = pairs.variant[rows]
     rows = rows[(scanner.variants.sv[variants] == 0) & (scanner.variants.flags[variants] & NON_ACGT == 0)]
-    of_record = scanner.variants.record[pairs.variant[rows]]
-    for record in np.unique(of_record).tolist():
-        yield record, rows[of_record == record].tolist()
+    if not len(rows):
+        return
+    of_record = scanner.variants.record[pairs.variant[rows]]  # rises, since rows come in the order of the variants
+    first = np.flatnonzero(np.diff(of_record, prepend=-1))
+    for record, mine in zip(of_record[first].tolist(), np.split(rows, first[1:]), strict=True):
+        yield record, mine.tolist()
 
 
 def _by_transcript(rows: list[int], pairs: Any) -> Iterator[tuple[int, list[int]]]:

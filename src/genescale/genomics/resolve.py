@@ -20,9 +20,11 @@ from genescale.genomics import hgvs
 from genescale.genomics.aliases import known_contigs
 from genescale.genomics.back_translation import back_translate
 from genescale.genomics.bundle import Bundle
+from genescale.genomics.consequence import judge
 from genescale.genomics.edits import Found, Numbering, no_change
 from genescale.genomics.hgvs import Change, HgvsAllele, HgvsVariant, Interval, Phase, Position
 from genescale.genomics.knowledge import Knowledge, Spelling
+from genescale.genomics.names import write_names
 from genescale.genomics.places import GenomicEdit, VcfVariant, as_vcf, bases_of, mismatch
 from genescale.genomics.spdi import Spdi, parse_spdi
 from genescale.genomics.transcripts import Note, Transcript, find_transcripts, numbering_of
@@ -269,12 +271,7 @@ def _of_lab_name(bundle: Bundle, text: str) -> Resolved:
     if lab.exon:
         notes.append(Note("exon_not_used", f"{lab.exon} was not used: the name on DNA says where"))
     if lab.protein is not None:
-        notes.append(
-            Note(
-                "protein_not_used",
-                f"p.{lab.protein} was not used: the change on DNA decides; compare it with the result",
-            )
-        )
+        notes.append(_compared_with_protein(bundle, found, lab.protein))
     return Resolved(
         text,
         found.form,
@@ -285,6 +282,47 @@ def _of_lab_name(bundle: Bundle, text: str) -> Resolved:
         found.phase,
         found.chromosomes,
     )
+
+
+def _compared_with_protein(bundle: Bundle, found: Resolved, stated: Change) -> Note:
+    """Whether the p. of a laboratory's string is what its change on DNA does. The change on DNA decides."""
+    ours = _protein_name(bundle, found)
+    if ours is None:
+        return Note("protein_not_used", f"p.{stated} was not used: the change on DNA decides")
+    if _same_protein_change(stated, ours.change):
+        return Note("protein_agrees", f"p.{stated} is what the change on DNA does: p.{ours.change}")
+    text = f"the change on DNA gives p.{ours.change}, and the text says p.{stated}; is it of another transcript?"
+    return Note("protein_differs", text)
+
+
+def _protein_name(bundle: Bundle, found: Resolved) -> HgvsVariant | None:
+    """The p. name of a single resolved variant on its transcript, None where it has none."""
+    if len(found.variants) != 1 or not found.transcript:
+        return None
+    variants = variants_of([found])
+    pairs = judge(bundle, variants)
+    names = write_names(bundle, variants, pairs, which={"hgvsp"}).hgvsp
+    for row in range(pairs.count):
+        index = int(pairs.transcript[row])
+        if (
+            index >= 0
+            and names is not None
+            and names[row]
+            and bundle.text("transcript_name", index) == found.transcript
+        ):
+            name = hgvs.parse(f"x:{names[row].rpartition(':')[2]}")
+            return name if isinstance(name, HgvsVariant) else None
+    return None
+
+
+def _same_protein_change(one: Change, other: Change) -> bool:
+    """Equal but for what a short form leaves out: `Ser1982fs` is `Ser1982ArgfsTer22`."""
+    a, b = one.edit, other.edit
+    if one.interval != other.interval:
+        return False
+    if isinstance(a, hgvs.Frameshift) and isinstance(b, hgvs.Frameshift):
+        return a.alt in {"", b.alt} and a.stop in {None, b.stop}
+    return a == b
 
 
 def resolve_hgvs(bundle: Bundle, name: HgvsVariant | HgvsAllele, *, text: str = "") -> Resolved:
