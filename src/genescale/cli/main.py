@@ -37,6 +37,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("run", "Start", "Run one role in the foreground: gateway, keeper.", "genescale.cli.platform:run"),
     Command("reference", "Analyse", "Build, list, choose and check references.", "genescale.cli.references:app"),
     Command("annotate", "Work", "Say what each variant does to each transcript.", "genescale.cli.annotate:annotate"),
+    Command("ensembl", "Work", "Ask Ensembl's own VEP server instead.", "genescale.cli.ensembl:ensembl"),
     Command("settings", "Look", "Print every setting: value, unit, source.", "genescale.cli.platform:settings"),
     Command("events", "Operate", "Look into the event log, replay it, mend dead letters.", "genescale.cli.events:app"),
     Command("bench", "Try", "Measure how fast one area is on this machine.", "genescale.cli.trials:bench"),

@@ -111,9 +111,8 @@ class Colocated(msgspec.Struct, frozen=True):
 
     id: str = ""
     allele_string: str = ""
-    clin_sig: list[str] = []
-    clin_sig_allele: str = ""
-    frequencies: dict[str, dict[str, float]] = {}
+    clin_sig_allele: str | None = None
+    frequencies: dict[str, dict[str, float]] | None = None
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -159,6 +158,7 @@ class EnsemblAnnotator:
         clock: Clock,
         seed: int,
         url: str = "",
+        proxy: str = "",
         species: str = "homo_sapiens",
         client: RestClient | None = None,
         cache_answers: int = CACHE_ANSWERS,
@@ -177,7 +177,7 @@ class EnsemblAnnotator:
             raise CannotStart(
                 f"Ensembl answers for {' and '.join(SERVERS)}, and the reference is {assembly or 'unknown'}"
             )
-        self._client = client or RestClient(url or SERVERS[self.assembly], clock=clock, seed=seed)
+        self._client = client or RestClient(url or SERVERS[self.assembly], clock=clock, seed=seed, proxy=proxy)
         self._clock = clock
         self._species = urllib.parse.quote(species, safe="")
         self._cache: OrderedDict[tuple[str, str, int, str, str], Answer] = OrderedDict()
@@ -185,6 +185,11 @@ class EnsemblAnnotator:
         self._lock = threading.Lock()
         self._release = ""
         self._release_until_s = 0.0
+
+    @property
+    def server(self) -> str:
+        """The server's address, and which release it said it serves."""
+        return f"{self._client.url} ({self._release or 'not asked yet'})"
 
     @property
     def circuit(self) -> str:
@@ -317,7 +322,7 @@ class EnsemblAnnotator:
 
     def _converted(self, end_point: str, answer: Any, kind: Any) -> Any:
         try:
-            return msgspec.convert(answer, kind)
+            return msgspec.convert(answer, kind, strict=False)  # a number as text is a number
         except msgspec.ValidationError as error:
             raise RestUnavailable(
                 f"{end_point} of {self._client.url}: the answer has another shape ({error})"
@@ -428,10 +433,11 @@ def _known(colocated: Sequence[Colocated], allele: str) -> dict[str, str]:
     names = [one.id for one in colocated if one.id]
     labels: list[str] = []
     for one in colocated:
-        by_allele = [part.partition(":") for part in one.clin_sig_allele.split(";") if part]
+        by_allele = [part.partition(":") for part in (one.clin_sig_allele or "").split(";") if part]
         labels += [label for stated, _, label in by_allele if stated == allele]
     nowhere: dict[str, float] = {}
-    frequencies = next((one.frequencies[allele] for one in colocated if allele in one.frequencies), nowhere)
+    stated = (one.frequencies for one in colocated if one.frequencies and allele in one.frequencies)
+    frequencies = next((by_allele[allele] for by_allele in stated), nowhere)
     return {
         "existing_variation": "&".join(dict.fromkeys(names)) or NOTHING,
         "clinical_significance": "&".join(dict.fromkeys(labels)) or NOTHING,
