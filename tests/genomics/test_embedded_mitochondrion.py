@@ -124,6 +124,18 @@ def test_overlapping_genes_give_two_rows(bundle):
     assert (said["hmtvar"]["locus"], said["hmtvar_other_gene"]["locus"]) == ("MT-ATP8", "MT-ATP6")
 
 
+@pytest.mark.parametrize(
+    ("position", "ref", "alt", "gene"),
+    [(9207, "A", "G", "MT-CO3"), (3309, "A", "G", "MT-ND1"), (4472, "T", "C", "MT-ND2"), (14673, "T", "C", "MT-ND6")],
+)
+def test_another_codon_that_starts_a_protein(bundle, position, ref, alt, gene):
+    """ATA, ATC, ATT, ATG and GTG all start proteins here, and each gives Met."""
+    effect, _, protein = answers(bundle, position, ref, alt)[gene]
+    assert effect == "start_retained_variant"
+    assert protein == "p.Met1="
+    assert answers(bundle, 4470, "A", "G")["MT-ND2"][::2] == ("start_lost", "p.Met1?")
+
+
 def test_stops_that_polyadenylation_completes(bundle):
     flags = bundle.array("transcript_flags")
     completed = {bundle.text("transcript_name", i) for i in range(37) if flags[i] & INCOMPLETE_STOP_BY_POLYA}

@@ -491,7 +491,8 @@ def _range_old(reading: Reading, pen: Pen, start: cython.longlong, end: cython.l
 @cython.exceptval(check=False)
 def _range_protein(reading: Reading, pen: Pen, first: cython.longlong, length: cython.longlong) -> cython.void:
     """`Ala5` or `Ala5_Cys7`: residues from `first` (counted from 0) of the reference protein."""
-    reading.write(pen, reading.codon_before(first))
+    # The first residue is Met whatever codon starts the protein (ATT in MT-ND2); VEP translates that codon like any.
+    reading.write(pen, reading.codon_before(first) if first or reading.strict else reading.protein_at(first))
     pen.number(first + 1)
     if length > 1:
         pen.put(95)
@@ -738,6 +739,8 @@ def _right_in_frame(reading: Reading, pen: Pen) -> cython.int:
         new = reading.codon_after(first, reading.table)
     if old == 0:
         return -1
+    if old == new and gain == 0:  # another codon that starts a protein: its residue is Met all the same
+        return _synonymous(reading, pen, reading.first, reading.before)
     if old == new:
         reading.write(pen, 42)
         pen.number(first + 1)
