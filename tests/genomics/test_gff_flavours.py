@@ -335,6 +335,51 @@ def test_gtf_without_gene_and_transcript_rows(build: Build) -> None:
     assert protein(bundle) == "MAWKR"
 
 
+def test_gtf_without_gene_rows_or_with_late_ones(build: Build) -> None:
+    own = 'gene_id "G1"; transcript_id "T1"; gene_name "ABC1"; transcript_type "lncRNA"; gene_type "lncRNA";'
+    gene = '1 x gene 90 150 . + . gene_id "G1"; gene_name "ABC1"; gene_type "protein_coding";'
+    rows = [f"1 x transcript 101 146 . + . {own}", f"1 x exon 101 146 . + . {own}"]
+    for lines, start in ((rows, 101), ([*rows, gene], 90), ([gene, *rows], 90)):
+        bundle, report = build(lines)
+        assert not report.dropped.counts
+        assert (bundle.text("gene_id", 0), bundle.text("gene_symbol", 0)) == ("G1", "ABC1")
+        assert bundle.array("gene_start")[0] == start
+
+
+def test_old_gencode_gives_its_genes_a_transcript_name(build: Build) -> None:
+    own = "gene_id=ENSG01.4;gene_type=pseudogene;gene_name=DDX11L1;level=2"
+    gff3 = [
+        f"1 HAVANA gene 101 146 . + . ID=ENSG01.4;{own};transcript_id=ENSG01.4;transcript_type=pseudogene",
+        (
+            f"1 HAVANA transcript 101 146 . + . ID=ENST01.2;Parent=ENSG01.4;{own};transcript_id=ENST01.2;"
+            "transcript_type=processed_transcript"
+        ),
+        f"1 HAVANA exon 101 146 . + . ID=exon:ENST01.2:1;Parent=ENST01.2;{own};transcript_id=ENST01.2",
+    ]
+    gtf_own = 'gene_id "ENSG01.4"; transcript_id "{}"; gene_type "pseudogene"; gene_name "DDX11L1"; level 2;'
+    kinds = (("gene", "ENSG01.4"), ("transcript", "ENST01.2"), ("exon", "ENST01.2"))
+    gtf = [
+        f'1 HAVANA {kind} 101 146 . + . {gtf_own.format(name)} transcript_type "processed_transcript";'
+        for kind, name in kinds
+    ]
+    bundle, _ = build(gff3)
+    assert (bundle.text("transcript_name", 0), bundle.text("gene_id", 0)) == ("ENST01.2", "ENSG01.4")
+    assert bundle.text("gene_symbol", 0) == "DDX11L1"
+    assert bundle.biotypes == ["processed_transcript", "pseudogene"]
+    assert bundle.digest == build(gtf)[0].digest
+
+
+def test_a_transcript_is_not_called_by_its_gene(build: Build) -> None:
+    bundle, _ = build(
+        [
+            "1 x gene 101 146 . + . ID=g1;gene_id=G1;biotype=lncRNA",
+            "1 x lnc_RNA 101 146 . + . ID=t1;Parent=g1;gene_id=G1",
+            "1 x exon 101 146 . + . Parent=t1",
+        ]
+    )
+    assert (bundle.text("transcript_name", 0), bundle.text("gene_id", 0)) == ("t1", "G1")
+
+
 def test_old_ensembl_gtf_says_the_biotype_in_the_source_column(build: Build) -> None:
     own = 'gene_id "ENSG01"; transcript_id "ENST01"; gene_name "ABC1"; gene_biotype "protein_coding";'
     lines = [

@@ -249,10 +249,11 @@ def _gff3_row(annotation: Annotation, number: int, row: list[str]) -> None:
             annotation.dropped.add("ID used twice", number, ident)
             return
         feature = Feature(number, kind, contig, int(start), int(end), strand, source, parent=given.get("Parent", ""))
-        own = given.get("transcript_id") or ""
-        if not own:
-            own = given.get("gene_id") or _entrez(given) or ident.removeprefix("gene:").removeprefix("transcript:")
-            own = own.removeprefix("gene-").removeprefix("rna-")
+        plain = ident.removeprefix("gene:").removeprefix("transcript:").removeprefix("gene-").removeprefix("rna-")
+        if _is_transcript(feature, given):
+            own = given.get("transcript_id") or plain
+        else:
+            own = given.get("gene_id") or _cross_reference(given, "GeneID") or plain
         _describe(feature, own, given, given["tag"].split(",") if "tag" in given else [])
         annotation.features[ident] = feature
     else:
@@ -302,11 +303,6 @@ def _note_contig(
     note.names += [name for name in given.get("Alias", "").split(",") if name]
 
 
-def _entrez(given: Mapping[str, str]) -> str:
-    """NCBI's gene number of a gene row; a transcript row names its gene's too, which is no name of its own."""
-    return "" if "Parent" in given else _cross_reference(given, "GeneID")
-
-
 def _cross_reference(given: Mapping[str, str], database: str) -> str:
     for one in given.get("Dbxref", given.get("db_xref", "")).split(","):
         if one.startswith(database + ":"):
@@ -320,9 +316,14 @@ _APPRIS: Final = re.compile(r"appris_(principal|alternative)_?(\d?)")
 _HGNC: Final = re.compile(r"Acc:(?:HGNC:)?(\d+)\]")
 
 
+def _is_transcript(feature: Feature, given: Mapping[str, str]) -> bool:
+    """Old GENCODE files give their gene rows a transcript_id too."""
+    return bool(feature.parent) or ("transcript_id" in given and not feature.type.endswith("gene"))
+
+
 def _describe(feature: Feature, own: str, given: Mapping[str, str], tags: list[str]) -> None:
     """Names, tags and numbers from the attributes of a gene or transcript row."""
-    is_transcript = bool(feature.parent) or "transcript_id" in given
+    is_transcript = _is_transcript(feature, given)
     version = given.get("transcript_version") or given.get("version", "") if is_transcript else ""
     feature.name = f"{own}.{version}" if version else own
     feature.version_size = len(feature.name) - len(own)
@@ -452,7 +453,7 @@ def _gtf_row(annotation: Annotation, number: int, row: list[str]) -> None:
     elif kind == "gene" and gene is not None:
         given, tags = _gtf_attributes(text)
         feature = Feature(number, kind, contig, int(start), int(end), strand, source)
-        _describe(feature, _gtf_gene_name(given), {k: v for k, v in given.items() if k != "transcript_id"}, tags)
+        _describe(feature, _gtf_gene_name(given), given, tags)
         _once(annotation, f"{gene[1]}\tgene\t{contig}", feature)
     elif kind == "transcript" and named is not None and named[1]:
         given, tags = _gtf_attributes(text)
@@ -474,7 +475,7 @@ def _gtf_transcript(
     """A transcript row, or the first exon of a transcript that has none (`type` is "" then)."""
     feature.parent = f"{given.get('gene_id', '')}\tgene\t{feature.contig}"
     _describe(feature, given.get("transcript_id", ""), given, tags)
-    if feature.parent not in annotation.features and not feature.type:
+    if feature.parent not in annotation.features:  # and if its row comes later, that takes the place of this one
         gene = Feature(feature.line, "", feature.contig, 0, 0, feature.strand, feature.source)
         _describe(gene, _gtf_gene_name(given), {k: v for k, v in given.items() if k != "transcript_id"}, [])
         annotation.features[feature.parent] = gene
