@@ -44,8 +44,7 @@ def test_37_genes():
     assert all(gene.protein.startswith("YP_") == (gene.biotype == "protein_coding") for gene in genes)
 
 
-# Name, first codon, last codon as far as it is in the genome, amino acids. From the reference page of the project, and
-# the lengths from UniProt's entries of these proteins.
+# Name, first codon, last codon as far as it is in the genome, amino acids: as in the RefSeq record NC_012920.1.
 PROTEINS = {
     "MT-ND1": ("ATA", "TA", 318),
     "MT-ND2": ("ATT", "T", 347),
