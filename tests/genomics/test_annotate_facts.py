@@ -77,3 +77,42 @@ def test_a_field_that_the_reference_does_not_have_is_refused_with_those_that_it_
         pytest.raises(InvalidInput, match=r"no field 'gnomad.ac'; .*clinvar.rs.*gnomad.af"),
     ):
         Annotator(bundle, Options(fields=("gnomad.ac",)))
+
+
+@pytest.mark.parametrize(
+    ("where", "alts"),
+    [
+        ("clinvar.stars>=3", "A"),
+        ("clinvar.stars>3", ""),
+        ("clinvar.stars!=2", "A"),
+        ("clinvar.significance=pathogenic|drug_response,benign", "A"),
+        ("clinvar.significance!=benign", "A"),
+        ("not clinvar.significance=benign", "AGA"),
+        ("gnomad.af<0.0001", "A3"),
+        ("gnomad.af<=6.57e-05 or clinvar.rs=334", "AA"),
+        ("not gnomad.af>=1e-5", "AG"),
+        ("gnomad.af", "A3"),
+        ("not clinvar.stars and not gnomad.af", "G"),
+        ("(clinvar.stars or gnomad.af) and impact=MODIFIER", "AA"),
+    ],
+)
+def test_rows_are_filtered_by_facts_and_what_is_not_said_passes_no_comparison(path: Path, where: str, alts: str):
+    with Bundle.open(path) as bundle:
+        rows = list(annotate(LINES, bundle, Options(fields=("pos", "alt"), where=where)))
+    assert "".join(row["alt"] for row in rows) == alts.replace("3", "")
+    if "3" in alts:
+        assert {row["pos"] for row in rows} == {"3"}
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ("gnomad.ac>1", "the reference has no field 'gnomad.ac'; it has clinvar.rs"),
+        ("clinvar.significance>x", "clinvar.significance is text: only = and != compare it"),
+        ("gnomad.af<rare", "gnomad.af is a number, and 'rare' is none"),
+        ("gnomad.af=1,2", "gnomad.af is a number: compare it with one number"),
+    ],
+)
+def test_a_filter_that_makes_no_sense_is_refused(path: Path, where: str, words: str):
+    with Bundle.open(path) as bundle, pytest.raises(InvalidInput, match=words):
+        Annotator(bundle, Options(where=where))

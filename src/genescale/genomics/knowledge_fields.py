@@ -6,8 +6,9 @@ A field is named `<source>.<column>`. Two more gather what several sources say: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -19,6 +20,15 @@ from genescale.genomics.variants import Variants
 
 EXISTING: Final = "existing_variation"
 SIGNIFICANCE: Final = "clinical_significance"
+Mask = NDArray[np.bool_]
+_SIGNS: Final[Mapping[str, Callable[[Any, Any], Mask]]] = {
+    "=": np.equal,
+    "!=": np.not_equal,
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+}
 _WORDS: Final = frozenset({"text", "category"})
 _ARENA_BYTES: Final = 32 << 20  # texts that are remembered; beyond that all are forgotten
 
@@ -118,6 +128,45 @@ class FactWriter:
             return [(source, _Column(self._knowledge[source], column))]
         there = ", ".join(field.name for field in fact_fields(self._knowledge)) or "none: it was built without facts"
         raise InvalidInput(f"the reference has no field {name!r}; of known facts it has {there}", code="unknown_field")
+
+
+def comparison(facts: Facts, name: str, sign: str, values: Sequence[str]) -> Callable[[NDArray[np.int64]], Mask]:
+    """A test of rows of a source: `af < 0.001`, `class = pathogenic,likely_pathogenic`; "" as sign: says anything.
+
+    What the source does not say passes no test, `!=` included. Raises ValueError, with a reason for people, when the
+    column cannot be compared so.
+    """
+    column, stored = facts.columns[name], facts.column(name)
+    if sign in {"", "=", "!="} and column.kind in _WORDS:
+        pool = facts.pool(name)
+        wanted = {value.lower() for value in values}
+        indices = [i for i in range(1, len(pool)) if not sign or (pool[i].lower() in wanted) == (sign == "=")]
+        chosen = np.zeros(len(pool), bool)
+        chosen[indices] = True
+        return lambda rows: _said(rows, chosen[stored[np.maximum(rows, 0)]] if len(stored) else None)
+    if column.kind in _WORDS:
+        raise ValueError(f"{facts.name}.{name} is text: only = and != compare it")
+    absent = STORED[column.kind][1]
+    if len(values) > 1:
+        raise ValueError(f"{facts.name}.{name} is a number: compare it with one number")
+    try:
+        scaled = Decimal(values[0]) * 10**column.decimals if sign else Decimal(0)
+    except InvalidOperation:
+        raise ValueError(f"{facts.name}.{name} is a number, and {values[0]!r} is none") from None
+    number = stored.dtype.type(scaled) if column.kind in {"f2", "f4"} else float(scaled)
+
+    def test(rows: NDArray[np.int64]) -> Mask:
+        if not len(stored):
+            return _said(rows, None)
+        found = stored[np.maximum(rows, 0)]
+        present = (found == found) & (found != absent)  # noqa: PLR0124 - a number
+        return _said(rows, present & _SIGNS[sign](found, number) if sign else present)
+
+    return test
+
+
+def _said(rows: NDArray[np.int64], passed: Mask | None) -> Mask:
+    return (rows >= 0) & (False if passed is None else passed)
 
 
 class _Arena:

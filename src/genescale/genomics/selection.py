@@ -5,6 +5,10 @@ A filter is an expression over the fields of a row:
     impact>=MODERATE and (canonical or mane)
     consequence=missense_variant,stop_gained and not symbol=TTN
     distance<500
+    clinvar.significance_class=pathogenic,likely_pathogenic and clinvar.stars>=1 and not gnomad_genomes.af>=0.001
+
+Known facts are named as in the output, `SOURCE.COLUMN`. What a source does not say passes no comparison; `not` before
+the comparison lets it through. A name alone asks whether the source says anything.
 
 `NAME`, `=`, `!=`, `<`, `<=`, `>`, `>=`, a comma between alternatives, `and`, `or`, `not` and brackets are all there is.
 """
@@ -21,6 +25,8 @@ from numpy.typing import NDArray
 from genescale.errors import InvalidInput
 from genescale.genomics import bundle as flags
 from genescale.genomics.bundle import Bundle
+from genescale.genomics.knowledge import Knowledge
+from genescale.genomics.knowledge_fields import comparison, fact_fields
 from genescale.genomics.terms import IMPACTS, TERMS
 from genescale.genomics.variants import Variants
 
@@ -70,6 +76,9 @@ class Filter:
     def __init__(self, text: str, bundle: Bundle) -> None:
         self.text = text
         self._bundle = bundle
+        self._knowledge = Knowledge.open(bundle)
+        self._asked: dict[str, None] = {}
+        self._rows: dict[str, NDArray[np.int64]] | None = None
         self._words = [(found[0].strip(), found.start()) for found in _WORD.finditer(text) if found[0].strip()]
         self._at = 0
         self._test = self._either()
@@ -78,6 +87,7 @@ class Filter:
 
     def rows(self, variants: Variants, pairs: Any) -> NDArray[np.uint8]:
         """1 for the rows that pass."""
+        self._rows = None
         return self._test(variants, pairs).astype(np.uint8)
 
     def _either(self) -> _Test:
@@ -108,6 +118,8 @@ class Filter:
         if name in _FLAGS:
             mask = _FLAGS[name]
             return lambda _, p: (_of_transcript(p, self._bundle.array("transcript_flags"), 0) & mask) != 0
+        if "." in name:
+            return self._fact(name)
         if name not in {*_NUMBERS, *_WORDS}:
             self._at -= 1
             raise self._fault(f"expected a field: {', '.join([*_WORDS, *_NUMBERS, *_FLAGS])}")
@@ -127,6 +139,33 @@ class Filter:
             values.append(self._next("a value"))
         test = self._consequence(values) if name == "consequence" else self._text(name, values)
         return test if sign == "=" else lambda v, p: ~test(v, p)
+
+    def _fact(self, name: str) -> _Test:
+        """A comparison with what a source of the reference says."""
+        source, _, column = name.partition(".")
+        if source not in self._knowledge or column not in self._knowledge[source].columns:
+            self._at -= 1
+            there = ", ".join(field.name for field in fact_fields(self._knowledge)) or "no known facts"
+            raise self._fault(f"the reference has no field {name!r}; it has {there}")
+        sign, values = "", list[str]()
+        if self._at < len(self._words) and self._words[self._at][0] in _SIGNS:
+            sign = self._next("a sign").replace("==", "=")
+            values = [self._next("a value")]
+            while self._take(","):
+                values.append(self._next("a value"))
+        try:
+            test = comparison(self._knowledge[source], column, sign, values)
+        except ValueError as error:
+            self._at -= 1
+            raise self._fault(str(error)) from error
+        self._asked.setdefault(source)
+        return lambda v, p: test(self._found(v)[source])[p.variant[: p.count]]
+
+    def _found(self, variants: Variants) -> dict[str, NDArray[np.int64]]:
+        """The rows of the asked sources, looked up once a batch."""
+        if self._rows is None:
+            self._rows = self._knowledge.lookup(variants, self._asked)
+        return self._rows
 
     def _number(self, name: str, sign: str) -> _Test:
         text = self._next("a number")
