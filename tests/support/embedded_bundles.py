@@ -1,4 +1,4 @@
-"""The embedded references as bundles, compiled once for a test session from the committed files."""
+"""The embedded references as bundles, compiled once for a run of the tests from the committed files."""
 
 import tempfile
 from functools import cache
