@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from genescale.cli import annotate as command
-from genescale.cli import annotate_run
+from genescale.cli import annotate_fields, annotate_run
 from genescale.cli.main import main
 from genescale.genomics.annotate import BLOCK
 from genescale.genomics.bgzf import END_MARK
@@ -115,6 +115,25 @@ def test_compressed_output_is_bgzf_with_an_index(vcf: Path, tmp_path: Path, refe
     ]
     assert found.splitlines() == wanted
     assert wanted
+
+
+def test_parquet_has_types(vcf: Path, tmp_path: Path, reference: str) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra parquet is not installed")
+    out = tmp_path / "out.parquet"
+    assert annotate(vcf, "-o", out, "--reference", reference, "--fields", "id,pos,symbol,distance", "-q") == 0
+    table = parquet.read_table(out)
+    assert [str(kind) for kind in table.schema.types] == ["string", "int32", "string", "int32"]
+    assert table.column("pos").to_pylist()[0] == 5000
+    assert None in table.column("distance").to_pylist()
+
+
+def test_parquet_without_its_package_says_how_to_get_it(
+    vcf: Path, tmp_path: Path, reference: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert annotate(vcf, "-o", tmp_path / "out.parquet", "--reference", reference) == 2
+    assert "pip install 'genescale[parquet]'" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.vcf"]
 
 
 def test_names_of_variants_are_an_input_too(tmp_path: Path, reference: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -239,3 +258,8 @@ def test_memory_does_not_grow_with_the_input(tmp_path: Path, reference: str) -> 
     _, status, used = os.wait4(pid, 0)
     assert status == 0
     assert used.ru_maxrss < 200 * 1024  # KiB
+
+
+def test_the_page_of_fields_is_true() -> None:
+    shown = Path(__file__).resolve().parents[2] / "docs" / "reference" / "annotate-fields.md"
+    assert shown.read_text() == annotate_fields.page(), "python -m genescale.cli.annotate_fields > docs/reference/..."

@@ -33,6 +33,7 @@ from genescale.genomics.annotate import (
 )
 from genescale.genomics.bundle import LIST_FILE, Bundle
 from genescale.genomics.inputs import FORMS
+from genescale.genomics.render import Field
 
 DONE, REJECTED, CANNOT_RUN = 0, 1, 2
 _FORMATS: Final = {
@@ -82,7 +83,9 @@ def run(request: Request, references: Callable[[], Any]) -> int:
 
 def _run(request: Request, references: Callable[[], Any]) -> int:
     form, packed = output_format(request.output, request.to)
-    options = replace(request.options, to=form)
+    options = replace(request.options, to="tsv" if form == "parquet" else form)
+    if form == "parquet" and (packed or request.output == "-"):
+        raise InvalidInput("Parquet goes to a file that ends in .parquet; it is packed inside", code="bad_option")
     if request.index and not (packed and form in {"vcf", "ann"}):
         raise InvalidInput("--index needs VCF output that ends in .gz: an index points into BGZF", code="bad_option")
     began = time.monotonic()
@@ -90,7 +93,10 @@ def _run(request: Request, references: Callable[[], Any]) -> int:
         opened = open_input(file, bundle, _form(request.format))
         _refuse_foreign(opened, bundle)
         strip = _may_be_annotated(opened)
-        with _annotating(bundle, options, strip, request.processes) as annotated, _sink(request, packed) as sink:
+        with (
+            _annotating(bundle, options, strip, request.processes) as annotated,
+            _sink(request, form, packed, annotated.fields) as sink,
+        ):
             blocks = opened.blocks(request.buffer)
             first = next(blocks, b"")
             sink.write(annotated.head(opened, first))
@@ -225,6 +231,10 @@ class _Here:
     def __init__(self, annotator: Annotator) -> None:
         self._annotator = annotator
 
+    @property
+    def fields(self) -> Sequence[Field]:
+        return self._annotator.layout.fields
+
     def head(self, opened: Input, first: bytes) -> bytes:
         return self._annotator.header(opened.header, first.partition(b"\n")[0])
 
@@ -288,46 +298,65 @@ def _annotating(bundle: Bundle, options: Options, strip: bool, processes: int) -
 
 
 @contextlib.contextmanager
-def _sink(request: Request, packed: bool) -> Generator[Any]:
+def _sink(request: Request, form: str, packed: bool, fields: Sequence[Field]) -> Generator[Any]:
     """Where the text goes. A file appears under its name only when it is whole."""
     if request.output == "-":
         sys.stdout.flush()
-        with _packing(_Descriptor(sys.stdout.fileno()), packed, request.level) as sink:
+        with _packing(_Descriptor(sys.stdout.fileno(), "standard output"), packed, request.level) as sink:
             yield sink
         return
     target = Path(request.output).resolve()
-    in_place = target.exists() and not target.is_file()  # /dev/null or a pipe: never to be replaced by a file
-    arriving = target if in_place else target.with_name(f".{target.name}.arriving-{os.getpid()}")
+    if target.exists() and not target.is_file():  # /dev/null or a pipe: never to be replaced by a file
+        with _written(target, request, form, packed, fields) as sink:
+            yield sink
+        return
+    arriving = target.with_name(f".{target.name}.arriving-{os.getpid()}")
     try:
-        descriptor = os.open(arriving, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise CannotStart(f"cannot write {target}: {error.strerror}") from error
-    try:
-        try:
-            with _packing(_Descriptor(descriptor), packed, request.level) as sink:
-                yield sink
-        except OSError as error:
-            raise CannotStart(f"cannot write {target}: {error.strerror}") from error
-        finally:
-            os.close(descriptor)
-        if not in_place:
-            arriving.replace(target)
+        with _written(arriving, request, form, packed, fields) as sink:
+            yield sink
+        arriving.replace(target)
     except BaseException:
-        if not in_place:
-            arriving.unlink(missing_ok=True)
+        arriving.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def _written(path: Path, request: Request, form: str, packed: bool, fields: Sequence[Field]) -> Generator[Any]:
+    """An open file."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise CannotStart(f"cannot write {request.output}: {error.strerror}") from error
+    try:
+        if form == "parquet":
+            from genescale.cli.annotate_parquet import ParquetSink  # noqa: PLC0415 - an extra
+
+            sink = ParquetSink(path, fields)
+            yield sink
+            sink.close()
+        else:
+            with _packing(_Descriptor(descriptor, request.output), packed, request.level) as sink:
+                yield sink
+    finally:
+        os.close(descriptor)
 
 
 class _Descriptor:
     """Writes to a file descriptor, whole."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, name: str) -> None:
         self._descriptor = descriptor
+        self._name = name
 
     def write(self, text: bytes | memoryview) -> None:
         view = memoryview(text)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except BrokenPipeError:
+            raise  # the reader has enough; `main` knows
+        except OSError as error:
+            raise CannotStart(f"cannot write {self._name}: {error.strerror}") from error
 
 
 @contextlib.contextmanager
