@@ -182,9 +182,10 @@ def edits_of(one: Aligned, codes: bytes, block: Block) -> list[Edit]:
     edits: list[Edit] = []
     for i, code in enumerate(query):
         own = (a + i, a + i + 1, c + i, c + i + 1)
-        at = place + i
-        alts = [base for base in _PLAIN if base & code]
-        edits += [Edit(at, at + 1, letters(bytes([base])), own, len(alts) > 1) for base in alts]
+        here = int(one.window[c + i])
+        alts = [base for base in _PLAIN if base & code and base != here] if code != 15 else []
+        doubtful = code not in _PLAIN
+        edits += [Edit(place + i, place + i + 1, letters(bytes([base])), own, doubtful) for base in alts]
     return edits
 
 
