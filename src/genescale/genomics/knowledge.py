@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -113,7 +114,11 @@ class Facts:
         }
         self._bundle = bundle
         self._pools: dict[str, Pool] = {}
-        self.table = Table(*(self._part(part).data for part in _TABLE))
+
+    @cached_property
+    def table(self) -> Table:
+        """The sorted keys, for the kernel. Opened on first use: most runs ask only some of the sources."""
+        return Table(*(self._part(part).data for part in _TABLE))
 
     def column(self, name: str) -> NDArray[Any]:
         """The stored numbers of a column, one for each row; `STORED` says how to read them."""
