@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from genescale.errors import BundleDamaged, DiskFull, InvalidInput, UnknownName, Unsupported
-from genescale.genomics.build import Writer, build_bundle
+from genescale.genomics.build import build_bundle
 from genescale.genomics.bundle import LIST_FILE, Bundle, npy_header
+from genescale.genomics.bundle_writer import Writer
 from genescale.genomics.references import FIRST_DEFAULT, References, verify
 
 FASTA = ">1\n" + "ACGTTGCA" * 50 + "\n"

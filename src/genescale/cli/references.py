@@ -114,7 +114,8 @@ def build(
     genes = gff3 or gtf
     if fasta is None or genes is None or (gff3 and gtf):
         raise CannotStart("say --fasta FILE and one of --gff3 FILE and --gtf FILE")
-    from genescale.genomics.build import build_bundle, install  # noqa: PLC0415 - only a build pays for it
+    from genescale.genomics.build import build_bundle  # noqa: PLC0415 - only a build pays for it
+    from genescale.genomics.bundle_writer import install  # noqa: PLC0415
 
     arriving = store.folder / f".{name}.arriving-{os.getpid()}"
     progress = Progress(sys.stderr.isatty())

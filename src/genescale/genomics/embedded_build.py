@@ -17,8 +17,9 @@ import numpy as np
 
 from genescale.errors import UnknownName
 from genescale.genomics import compact, embedded_facts, mito
-from genescale.genomics.build import Writer, build_bundle, content_digest
-from genescale.genomics.bundle import LIST_FILE, Bundle, read_listing, text_pool
+from genescale.genomics.build import build_bundle
+from genescale.genomics.bundle import LIST_FILE, Bundle, content_digest, read_listing, text_pool
+from genescale.genomics.bundle_writer import Writer
 from genescale.genomics.compact import Compact
 from genescale.genomics.knowledge_build import Fact, Source, build_facts
 

@@ -24,8 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genescale.errors import InvalidInput
-from genescale.genomics.build import content_digest, file_digest, npy_header
-from genescale.genomics.bundle import LIST_FILE, Bundle, read_listing
+from genescale.genomics.bundle import LIST_FILE, Bundle, content_digest, file_digest, npy_header, read_listing
 from genescale.genomics.kernels import lookup as kernel
 from genescale.genomics.knowledge import STORED, Column, Value, speller
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from genescale.errors import InvalidInput
-from genescale.genomics.build import file_digest
+from genescale.genomics.bundle import file_digest
 from genescale.genomics.knowledge import Column, Value
 from genescale.genomics.knowledge_build import Fact, ImportReport, Rejected, Source, build_facts
 from genescale.genomics.knowledge_files import (

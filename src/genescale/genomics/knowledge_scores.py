@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from genescale.errors import InvalidInput
-from genescale.genomics.build import file_digest
-from genescale.genomics.bundle import Bundle
+from genescale.genomics.bundle import Bundle, file_digest
 from genescale.genomics.knowledge import Column
 from genescale.genomics.knowledge_build import (
     Fact,

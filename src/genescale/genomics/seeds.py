@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from genescale.errors import InvalidInput
-from genescale.genomics.build import Writer
 from genescale.genomics.bundle import LIST_FILE, Bundle, read_listing
+from genescale.genomics.bundle_writer import Writer
 from genescale.genomics.kernels import align, normalise
 
 Array = npt.NDArray[Any]
