@@ -1068,6 +1068,8 @@ class Parser:
     def p_edit(self) -> ProteinEdit:
         """One edit of a protein."""
         if self._next("del"):
+            if self.text.startswith("ext", self.at):
+                raise self.fail("a lost stop is an extension and no deletion, like p.Ter110GlnextTer17")
             return ProteinDeletionInsertion(self.residues()) if self._next("ins") else ProteinDeletion()
         if self._next("dup"):
             return ProteinDuplication()
