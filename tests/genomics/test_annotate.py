@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from genescale.errors import InvalidInput, UnknownName
@@ -142,6 +143,22 @@ def test_blocks_of_any_size_give_the_same_bytes(bundle: Bundle) -> None:
         again, same = run(bundle, text, block=size)
         assert again == whole
         assert same == tally
+
+
+@pytest.mark.parametrize("to", ["vcf", "ann", "tsv", "json"])
+def test_a_small_buffer_gives_the_same_bytes_and_counts(bundle: Bundle, to: str) -> None:
+    rng = random.Random(4)
+    text = b"".join(snv(rng.randrange(5000, 14_000)) for _ in range(200))
+    text += (
+        f"chr1\t9000\t.\t{CHR1[8999:9003]}\t{','.join(['A', 'CC', 'GGG', '<DEL>', 'T' * 300] * 9)}\t.\t.\t.\n".encode()
+    )
+    whole, tally = run(bundle, HEAD + text, to=to)
+    annotator = Annotator(bundle, Options(to=to))
+    annotator._renderer._out = np.empty(7000, np.uint8)
+    annotator._renderer._room = 100
+    out = b"".join(bytes(piece) for piece in annotator.block(text, 5))
+    assert whole.endswith(out)
+    assert annotator.tally() == tally
 
 
 FAULTY = {

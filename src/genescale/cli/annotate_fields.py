@@ -23,8 +23,8 @@ in VCF, `-` in TSV, and left out in JSON.
 The rows of a variant come in the order of the transcripts' names, and for one transcript in that of the alleles, as in
 VEP's output; with ANN the most severe come first.
 
-`C` stands for the usual fields of CSQ, `T` for those of TSV, `J` for those of JSON. Without `--vep-strict`, CSQ also has
-`canonical`, `mane`, `vep_consequence` and `exception`, and TSV the last two.
+`C` stands for the usual fields of CSQ, `T` for those of TSV, `J` for those of JSON. Without `--vep-strict`, CSQ also
+has `canonical`, `mane`, `vep_consequence` and `exception`, and TSV the last two.
 
 """
 

@@ -301,6 +301,7 @@ class Renderer:
             np.zeros(1 << 14, np.int64),
             np.zeros(1 << 14, np.int64),
             self._mask_count,
+            np.zeros(1 << 14, np.uint8),
         )
         pools = tuple(
             Strings(

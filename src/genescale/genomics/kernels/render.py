@@ -117,7 +117,10 @@ class Renderer:
     mask_begin: cython.longlong[::1]
     mask_end: cython.longlong[::1]
     mask_count: cython.longlong[::1]
+    mask_rank: cython.uchar[::1]
     mask_slots: cython.uint
+    last_mask: cython.ulonglong
+    last_slot: cython.longlong
 
     # the batch
     text: cython.const[cython.uchar][::1]
@@ -234,7 +237,8 @@ class Renderer:
             self.keys,
             self.escape,
         ) = words
-        self.arena, self.mask_key, self.mask_begin, self.mask_end, self.mask_count = caches
+        self.arena, self.mask_key, self.mask_begin, self.mask_end, self.mask_count, self.mask_rank = caches
+        self.last_mask = self.last_slot = 0
         self.mask_slots = len(self.mask_key) - 1
         self.record_at = 0
         self.arena_used = 1  # 0 means: not yet there
@@ -427,6 +431,7 @@ class Renderer:
         if o + (end - info_end) + 64 > self.out.shape[0]:
             self.lines -= 1
             self.rows -= n
+            self._uncount(n)
             return -1
         if reason:
             if o > i:
@@ -450,11 +455,12 @@ class Renderer:
         for i in range(n):
             p = self.order[i]
             if o + self._need(p) > self.out.shape[0]:
+                self._uncount(i)
                 return -1
             if i:
                 o = self._words(o, self.keys, 2)
             o = self._fields(o, self.row_plan, self.p_variant[p], p)
-            self._count(p)
+            self._count(p, 1)
         self.rows += n
         return o
 
@@ -471,9 +477,10 @@ class Renderer:
         for i in range(n):
             p = self.order[i]
             if o + self._need(p) + 6 * room > self.out.shape[0]:
+                self._uncount(i)
                 return -1
             o = self._fields(o, self.row_plan, self.p_variant[p], p)
-            self._count(p)
+            self._count(p, 1)
         self.rows += n
         self.lines += n
         return o
@@ -487,33 +494,45 @@ class Renderer:
             return o
         v: cython.longlong
         n: cython.longlong
-        total: cython.longlong = 0
-        lines: cython.longlong = 0
-        room: cython.longlong = 6 * (self.line_end[r] - self.line_start[r]) + self.row_room
+        room: cython.longlong = 6 * (self.line_end[r] - self.line_start[r]) + self.row_room + 320
         for v in range(self.first_row[r], self.first_row[r + 1]):
             n = self._ordered(v, v + 1)
             if n == 0 and (self.has_keep or (self.v_kind[v] == 6 and self.status[r] == 0)):
                 continue
-            room += 12 * (self.v_alt_length[v] + self.v_ref_length[v]) + 6 * self._known_length(v)
-            if o + room + 256 > self.out.shape[0]:
-                self.rows -= total
-                self.lines -= lines
-                return -1
+            if (
+                o + room + 12 * (self.v_alt_length[v] + self.v_ref_length[v]) + 6 * self._known_length(v)
+                > self.out.shape[0]
+            ):
+                return self._take_back(self.first_row[r], v)
             o = self._fields(o, self.variant_plan, v, -1)
             if self.status[r]:
                 o = self._words(o, self.keys, 1)
                 o = self._words(o, self.reasons, self.status[r])
             o = self._words(o, self.closing, 0)
             o = self._rows(o, n)
-            if o < 0 or o + 64 > self.out.shape[0]:
-                self.rows -= total
-                self.lines -= lines
-                return -1
-            total += n
-            lines += 1
+            if o < 0:
+                return self._take_back(self.first_row[r], v)
             self.lines += 1
+            if o + 64 > self.out.shape[0]:
+                return self._take_back(self.first_row[r], v + 1)
             o = self._words(o, self.closing, 1)
         return o
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _take_back(self, low: cython.longlong, high: cython.longlong) -> cython.longlong:
+        """Forget the lines of these alleles, since their record did not fit; returns -1, which says so."""
+        v: cython.longlong
+        n: cython.longlong
+        for v in range(low, high):
+            n = self._ordered(v, v + 1)
+            if n == 0 and (self.has_keep or (self.v_kind[v] == 6 and self.status[self._record_of(v)] == 0)):
+                continue
+            self._uncount(n)
+            self.rows -= n
+            self.lines -= 1
+        return -1
 
     @cython.cfunc
     @cython.nogil
@@ -584,7 +603,7 @@ class Renderer:
                 continue
             key = self.transcript_place[self.p_transcript[p]] if self.p_transcript[p] >= 0 else 0x1FFFFFF
             if self.sorted_rows:
-                key |= cython.cast(cython.longlong, self._rank(self.p_terms[p])) << 25
+                key |= cython.cast(cython.longlong, self._known_rank(self.p_terms[p])) << 25
             key = key << 32 | p
             in_order &= key > last
             last = key
@@ -875,7 +894,7 @@ class Renderer:
         if code == 32:
             return self._terms(o, self.p_terms[p])
         if code == 33:
-            return self._words(o, self.impacts, self.impact_of[self._rank(self.p_terms[p])])
+            return self._words(o, self.impacts, self.impact_of[self._known_rank(self.p_terms[p])])
         if code == 34:
             if self.p_exon_first[p] == 0 or t < 0:
                 return o
@@ -1123,6 +1142,8 @@ class Renderer:
     @cython.exceptval(check=False)
     def _slot(self, mask: cython.ulonglong) -> cython.longlong:
         """The place of a set of terms in the table, -1 when the table is full. Sets are few: a few hundred."""
+        if mask == self.last_mask and mask:
+            return self.last_slot
         high: cython.ulonglong = mask >> 23
         slot: cython.uint = (mask ^ high ^ (mask >> 11)) & self.mask_slots
         steps: cython.int = 0
@@ -1135,16 +1156,37 @@ class Renderer:
             self.mask_key[slot] = mask
             self.mask_begin[slot] = 0
             self.mask_end[slot] = 0
+            self.mask_rank[slot] = self._rank(mask)
+        self.last_mask = mask
+        self.last_slot = slot
         return slot
 
     @cython.cfunc
     @cython.inline
     @cython.nogil
     @cython.exceptval(check=False)
-    def _count(self, p: cython.longlong) -> cython.void:
+    def _count(self, p: cython.longlong, times: cython.longlong) -> cython.void:
         slot: cython.longlong = self._slot(self.p_terms[p])
         if slot >= 0:
-            self.mask_count[slot] += 1
+            self.mask_count[slot] += times
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _uncount(self, n: cython.longlong) -> cython.void:
+        """Take back the first `n` rows of `order`: their record did not fit and will be written again."""
+        i: cython.longlong
+        for i in range(n):
+            self._count(self.order[i], -1)
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _known_rank(self, mask: cython.ulonglong) -> cython.int:
+        """As `_rank`, from the table."""
+        slot: cython.longlong = self._slot(mask)
+        return self.mask_rank[slot] if slot >= 0 else self._rank(mask)
 
     @cython.cfunc
     @cython.nogil
