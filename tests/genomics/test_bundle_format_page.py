@@ -13,7 +13,7 @@ def documented() -> dict[str, str]:
     found: dict[str, str] = {}
     for line in PAGE.read_text().splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if len(cells) != 3 or not cells[0].startswith("`"):
+        if len(cells) != 3 or not cells[0].startswith("`") or cells[2].startswith("only in"):
             continue
         names, kinds = re.findall(r"`(\w+)`", cells[0]), cells[1].split()
         if all(re.fullmatch(r"[iu]\d", kind) for kind in kinds):
