@@ -3,6 +3,7 @@
 import pytest
 
 from genescale.errors import UnknownName
+from genescale.genomics.inputs import Form, Refused, as_vcf
 from genescale.genomics.resolve import resolve, variants_of
 from genescale.genomics.vrs import vrs_ids
 from support.embedded_bundles import embedded
@@ -80,3 +81,13 @@ def test_names_on_the_clinical_panel(name: str, variant: str | None) -> None:
 def test_another_assembly_is_named() -> None:
     with pytest.raises(UnknownName, match=r"It is 13 of GRCh37\.p13; clinical-panel is GRCh38"):
         resolve(embedded("clinical-panel"), "NC_000013.10:g.32914438del")
+
+
+def test_four_fields_are_spdi_where_the_input_is_said_to_be_spdi() -> None:
+    def read(form: Form) -> bytes:
+        refused: list[Refused] = []
+        text = b"".join(as_vcf(iter([b"MT:3242:A:G\n"]), form, embedded("mitochondrion"), refused))
+        return text.splitlines()[-1] if not refused else refused[0].reason.encode()
+
+    assert read("spdi").startswith(b"MT\t3243\tMT:3242:A:G\tA\tG")
+    assert read("hgvs") == b"ref_mismatch"

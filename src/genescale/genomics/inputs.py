@@ -58,10 +58,10 @@ def as_vcf(pieces: Iterator[bytes], form: Form, bundle: Bundle, refused: list[Re
     if form in {"dna", "fasta"}:
         yield from _placed(pieces, bundle, refused)
     else:
-        yield from _resolved(pieces, bundle, refused)
+        yield from _resolved(pieces, form, bundle, refused)
 
 
-def _resolved(pieces: Iterator[bytes], bundle: Bundle, refused: list[Refused]) -> Iterator[bytes]:
+def _resolved(pieces: Iterator[bytes], form: Form, bundle: Bundle, refused: list[Refused]) -> Iterator[bytes]:
     from genescale.genomics.resolve import resolve  # noqa: PLC0415 - VCF input does without
 
     for number, line in enumerate(_lines(pieces), 1):
@@ -69,7 +69,7 @@ def _resolved(pieces: Iterator[bytes], bundle: Bundle, refused: list[Refused]) -
         if not name or name.startswith("#"):
             continue
         try:
-            found = resolve(bundle, name)
+            found = resolve(bundle, name, spdi=form == "spdi")
         except Permanent as error:
             refused.append(Refused(number, getattr(error, "code", "invalid_input"), f"{name}: {error}"))
             continue
