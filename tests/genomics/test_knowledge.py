@@ -1,7 +1,10 @@
 """Facts about variants: found under every spelling, never under a wrong one, absent where a source is silent."""
 
 import json
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from genescale.genomics.variants import Variants, variants_of_record
 from support.tiny_bundle import tiny_bundle
 
 SEQUENCE = "GATTACACACACACGGGGGGTTNNNNACGTACGTACGTACGTACGTACGTTTTTTTTTTTTTTTTTCAGCAGCAGCAGCAGTA" * 2
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
 NUMBER = (Column("number", "i4", "a number"),)
 
 
@@ -365,3 +369,31 @@ def test_a_bundle_without_facts_writes_nothing(folder: Path, tmp_path: Path):
         assert (texts.begin.tolist(), texts.end.tolist(), texts.width) == ([0], [0], 1)
         with pytest.raises(InvalidInput, match="it was built without facts"):
             FactWriter(Knowledge.open(bundle), ["clinvar.stars"])
+
+
+@pytest.mark.slow
+def test_a_large_table_is_built_in_little_memory(tmp_path: Path):
+    program = f"""
+import random, resource
+from pathlib import Path
+from support.tiny_bundle import tiny_bundle
+from genescale.genomics.knowledge import Column
+from genescale.genomics.knowledge_build import Fact, Source, build_facts
+draw = random.Random(1)
+sequence = "".join(draw.choices("ACGT", k=3_000_000))
+path = tiny_bundle(Path({str(tmp_path)!r}), {{"1": sequence}})
+after = dict(zip("ACGT", "CGTA"))
+columns = (Column("rs", "u4", ""), Column("af", "f4", ""), Column("label", "text", ""))
+def facts(count):
+    for i in range(count):
+        p = draw.randrange(1, len(sequence))
+        yield Fact(i, "1", p, sequence[p - 1], after[sequence[p - 1]], (i, i / count, f"label {{i % 1000}}"))
+def peak(count):
+    build_facts(path, Source("big", "1", "", "", "", columns), facts(count), memory_bytes=16 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+few = peak(300_000)
+print(few, peak(1_200_000))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=ENVIRONMENT)
+    few, many = (int(word) for word in done.stdout.split())
+    assert many < few + 150_000, "kB"

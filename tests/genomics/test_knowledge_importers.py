@@ -59,12 +59,14 @@ GNOMAD = """\
 ##INFO=<ID=nhomalt,Number=A,Type=Integer,Description="Count of homozygous individuals">
 ##INFO=<ID=AF_afr,Number=A,Type=Float,Description="Alternate allele frequency in afr">
 ##INFO=<ID=AN_afr,Number=1,Type=Integer,Description="Total number of alleles in afr">
+##INFO=<ID=faf95,Number=A,Type=Float,Description="Filtering allele frequency (using Poisson 95% CI)">
+##INFO=<ID=AC_XY,Number=A,Type=Integer,Description="Alternate allele count for XY samples">
 ##INFO=<ID=AF_afr_XX,Number=A,Type=Float,Description="not taken: by sex">
 ##contig=<ID=chr1,length=248956422,assembly=gnomAD_GRCh38>
 #CHROM	POS	ID	REF	ALT	QUAL	FILTER	INFO
 """
 GNOMAD_ROWS = """\
-chr1	2	rs334	A	G	.	PASS	AC=3;AN=152312;AF=1.96964e-05;grpmax=afr;AF_grpmax=7.2e-05;nhomalt=0;AF_afr=7.2e-05;AN_afr=41470
+chr1	2	rs334	A	G	.	PASS	AC=3;AN=152312;AF=1.96964e-05;grpmax=afr;AF_grpmax=7.2e-05;nhomalt=0;AF_afr=7.2e-05;AN_afr=41470;faf95=1.9e-05;AC_XY=2
 chr1	3	.	T	C,G	.	AC0;AS_VQSR	AC=0,1;AN=2;AF=0,0.5;nhomalt=0,.;AF_afr=.,0.25
 chr1	9	rs5;rs6	ACA	A	.	PASS	AC=7;AN=0
 chr1	4	.	T	C,G	.	PASS	AC=1;AN=2;AF=0.5
@@ -206,6 +208,8 @@ def test_frequencies_come_in_by_group_and_with_their_numbers(bundle: Path, tmp_p
         "nhomalt": 0,
         "af_afr": 7.2e-05,
         "an_afr": 41470,
+        "faf95": 1.9e-05,
+        "ac_xy": 2,
         "grpmax": "afr",
         "af_grpmax": 7.2e-05,
         "filter": "PASS",
@@ -226,7 +230,7 @@ def test_files_of_several_chromosomes_become_one_source(tmp_path: Path):
     two = write(tmp_path, "gnomad.genomes.v4.1.sites.chr2.vcf", GNOMAD + GNOMAD_ROWS.replace("chr1", "chr2"))
     report = import_frequencies(path, two, one)
     assert report.rows == 8
-    assert report.lines["bad_number"] == [f"{file.name}:{line}" for file in (two, one) for line in (17, 17, 18)][:5]
+    assert report.lines["bad_number"] == [f"{file.name}:{line}" for file in (two, one) for line in (19, 19, 20)][:5]
     other = write(tmp_path, "gnomad.genomes.v4.1.sites.chr3.vcf", GNOMAD.replace("ID=AN_afr", "ID=AN_x"))
     with pytest.raises(InvalidInput, match="import it under a name of its own"):
         import_frequencies(path, one, other)

@@ -93,6 +93,14 @@ def _wanted(joint: str) -> Iterator[tuple[str, str, str]]:
     for word in ("grpmax", "popmax"):
         yield f"{word}{joint}", "grpmax", "the group with the highest frequency, as the file says"
         yield f"AF_{word}{joint}", "af_grpmax", "frequency in that group"
+    yield f"faf95{joint}", "faf95", "filtering frequency: with 95 % confidence the true one is not lower"
+    yield f"fafmax_faf95_max{joint}", "faf95_max", "the highest filtering frequency of any group"
+    yield (
+        f"AC{joint}_XY",
+        "ac_xy",
+        "count of the allele in XY individuals: hemizygotes outside the common part of X and Y",
+    )
+    yield f"AN{joint}_XY", "an_xy", "number of alleles called in XY individuals"
     yield "AC_hom", "ac_hom", "individuals with the allele in (nearly) all of their mitochondrial genomes"
     yield "AC_het", "ac_het", "individuals with the allele in a part of their mitochondrial genomes"
     yield "AF_hom", "af_hom", "frequency of homoplasmic carriers"
