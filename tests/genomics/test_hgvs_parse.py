@@ -254,12 +254,15 @@ def test_alleles_say_which_changes_share_a_chromosome(text: str, phase: Phase, g
         ("NM_000059.3:c.5946del p.(Ser1982Argfs*22)", "NM_000059.3:c.5946del", "", "", "(Ser1982ArgfsTer22)"),
         ("NM_000059.3:c.5946del:p.Ser1982fs", "NM_000059.3:c.5946del", "", "", "Ser1982fs"),
         ("BRCA2 c.5946delT", "BRCA2:c.5946delT", "BRCA2", "", None),
+        ("BRCA1 p.C61G", "BRCA1:p.Cys61Gly", "BRCA1", "", None),
+        ("BRCA1 (p.Cys61Gly)", "BRCA1:p.Cys61Gly", "BRCA1", "", None),
+        ("TP53:NM_000546:exon5:p.R175H", "NM_000546(TP53):p.Arg175His", "TP53", "exon5", None),
     ],
 )
 def test_strings_of_laboratories(text: str, dna: str, gene: str, exon: str, protein: str | None) -> None:
     assert hgvs.is_lab_name(text)
     lab = hgvs.parse_lab_name(text)
-    assert (str(lab.dna), lab.gene, lab.exon) == (dna, gene, exon)
+    assert (str(lab.name), lab.gene, lab.exon) == (dna, gene, exon)
     assert (None if lab.protein is None else str(lab.protein)) == protein
 
 
@@ -321,7 +324,7 @@ def test_withdrawn_forms_have_their_own_code() -> None:
 
 
 def test_a_lab_string_without_a_change_says_so() -> None:
-    with pytest.raises(HgvsSyntaxError, match="no change on DNA"):
+    with pytest.raises(HgvsSyntaxError, match="no change among the fields"):
         hgvs.parse_lab_name("BRCA2:NM_000059:exon11")
     with pytest.raises(HgvsSyntaxError) as caught:
         hgvs.parse_lab_name("BRCA2:NM_000059:exon11:c.5946delT:p.S1982?s")

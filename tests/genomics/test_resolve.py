@@ -212,6 +212,8 @@ def test_an_insertion_between_exons_may_stand_at_either_end_of_the_intron(bundle
         ("NM_1.2:p.Arg2fs", "no_dna_change", "frameshift"),
         ("NM_1.2:p.Arg31Cys", "past_end", "30 codons"),
         ("hello", "unknown_form", "HGVS"),
+        ("p.Arg2Cys", "hgvs_syntax", "no accession and no gene"),
+        ("c.10del", "hgvs_syntax", "no accession and no gene"),
         ("", "empty", "HGVS"),
     ],
 )
@@ -375,7 +377,7 @@ def test_the_placeholder_of_the_mitochondrial_genome_is_no_place_for_a_variant(b
 
 
 def test_a_substitution_gives_every_codon_that_fits_single_bases_first(bundle: Bundle) -> None:
-    for name in ("NM_1.2:p.Arg2Cys", "NP_1.2:p.R2C", "PLUS:p.(Arg2Cys)", "NM_2.1:p.Arg2Cys"):
+    for name in ("NM_1.2:p.Arg2Cys", "PLUS p.R2C", "NP_1.2:p.R2C", "PLUS:p.(Arg2Cys)", "NM_2.1:p.Arg2Cys"):
         found = resolve(bundle, name)
         assert found.ambiguous
         assert len(found.variants) == 2  # CGC to TGC and TGT

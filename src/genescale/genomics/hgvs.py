@@ -579,9 +579,12 @@ class HgvsPlace:
 
 @dataclass(frozen=True, slots=True)
 class LabName:
-    """A laboratory's string: the name on DNA, and what it says besides (each None or "" when it says nothing)."""
+    """A laboratory's string: the name that says most (that on DNA, else the protein's), and what it says besides.
 
-    dna: HgvsVariant | HgvsAllele
+    Each of the others is None or "" when the string does not say it.
+    """
+
+    name: HgvsVariant | HgvsAllele
     gene: str = ""
     exon: str = ""
     protein: Change | None = None
@@ -1338,13 +1341,14 @@ def is_lab_name(text: str) -> bool:
     behind = text.partition(":")[2]
     if _PLAIN.match(text.strip()) and ":p." not in behind:
         return False
-    return any(text[start + 1 : start + 2] == "." and text[start] in "cngm" for start, _end in _fields(text))
+    return any(text[start + 1 : start + 2] == "." and text[start] in "cngmp" for start, _end in _fields(text))
 
 
 def parse_lab_name(text: str) -> LabName:
     """What labs and ClinVar write: `BRCA2:NM_000059:exon11:c.5946delT:p.S1982fs`, `NM_1.3(BRCA2):c.5del (p.Ser2fs)`.
 
-    Fields stand between colons or spaces, in any order; the one on DNA (c. n. g. m.) is needed, the p. is kept with it.
+    Fields stand between colons or spaces, in any order. The one on DNA (c. n. g. m.) is the name, and the p. is kept
+    with it; alone (`BRCA1 p.C61G`) the p. is the name.
     """
     trimmed = _trimmed(text)
     gene = exon = accession = ""
@@ -1365,11 +1369,14 @@ def parse_lab_name(text: str) -> LabName:
             gene = _part_of(trimmed, start, end, Parser.gene_symbol)
         else:
             raise HgvsSyntaxError("a field that is no accession, gene, exon, c. or p.", text=trimmed, position=start)
-    if dna is None:
-        raise HgvsSyntaxError("no change on DNA among the fields; write c. n. g. or m.", text=trimmed, position=0)
+    if dna is None and protein is None:
+        raise HgvsSyntaxError("no change among the fields; write c. n. g. m. or p.", text=trimmed, position=0)
     if not accession and not gene:
         raise HgvsSyntaxError("no accession and no gene before the change", text=trimmed, position=0)
     name = accession or gene
+    if dna is None:
+        assert protein is not None, "one of the two is there"
+        return LabName(HgvsVariant(name, "p", protein, gene if accession else ""), gene, exon)
 
     def described(parser: Parser) -> HgvsVariant | HgvsAllele:
         return parser.described(name, gene if accession else "")

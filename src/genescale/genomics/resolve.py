@@ -266,10 +266,10 @@ def _of_bare_mitochondrial(bundle: Bundle, text: str) -> Resolved:
 
 def _of_lab_name(bundle: Bundle, text: str) -> Resolved:
     lab = hgvs.parse_lab_name(text)
-    found = resolve_hgvs(bundle, lab.dna, text=text)
+    found = resolve_hgvs(bundle, lab.name, text=text)
     notes = list(found.notes)
     if lab.exon:
-        notes.append(Note("exon_not_used", f"{lab.exon} was not used: the name on DNA says where"))
+        notes.append(Note("exon_not_used", f"{lab.exon} was not used: the name says where"))
     if lab.protein is not None:
         notes.append(_compared_with_protein(bundle, found, lab.protein))
     return Resolved(
