@@ -251,6 +251,11 @@ def test_the_other_strand_is_an_explanation_and_never_a_mend(bundle: Bundle) -> 
         resolve(bundle, f"NM_1.2:c.10_12del{reverse_complement(GENOME['1'][129:132])}")
 
 
+def test_an_unchanged_base_that_the_assembly_lacks_may_be_that_of_the_transcript(bundle: Bundle) -> None:
+    with pytest.raises(ReferenceMismatch, match="write the change of the assembly as g"):
+        resolve(bundle, f"NM_1.2:c.10{other(base(130))}=")
+
+
 def test_a_name_without_change_has_no_variants(bundle: Bundle) -> None:
     for name in (f"NM_1.2:c.10{base(130)}=", "NM_1.2:c.=", f"1:g.130delins{base(130)}"):
         found = resolve(bundle, name)

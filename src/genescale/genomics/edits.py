@@ -155,7 +155,15 @@ class Numbering:
                     code="wrong_length",
                     place=place,
                 )
-            raise self._mismatch(span.low, span.high, stated, ref, place)
+            error = self._mismatch(span.low, span.high, stated, ref, place)
+            if isinstance(edit, hgvs.Identity) and self.transcript is not None:
+                # The name says that the sample has what the transcript has. Where transcript and assembly differ, that
+                # is a variant; but only the record of the transcript could tell, and the bundle has the assembly.
+                text = (
+                    f"{error}. If the transcript itself has {stated[:20]} there, write the change of the assembly as g."
+                )
+                raise ReferenceMismatch(text, stated=stated, reference=ref)
+            raise error
 
     def _mismatch(self, low: int, high: int, stated: str, ours: str, place: str) -> ReferenceMismatch:
         t = self.transcript
