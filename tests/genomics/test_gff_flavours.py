@@ -1,6 +1,7 @@
 """Annotation files as Ensembl, GENCODE, RefSeq and others write them, down to the bundle that they become."""
 
 import gzip
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -488,6 +489,20 @@ def test_cds_that_does_not_translate_is_said(build: Build) -> None:
 def test_a_masked_genome_is_noticed(build: Build) -> None:
     _, report = build(simple(), fasta=f">1\n{'N' * 400}\n")
     assert any("is this a masked genome" in note for note in report.notes)
+
+
+def test_genes_that_lie_beside_the_genes_are_refused(build: Build) -> None:
+    chance = random.Random(4)
+    genome = "".join(chance.choices("ACGT", k=60_000))
+    rows = ["1 x gene 1 60000 . + . ID=g;biotype=protein_coding"]
+    for i in range(120):
+        place = f"{1 + 400 * i} {399 + 400 * i}"
+        rows += [f"1 x mRNA {place} . + . ID=t{i};Parent=g", f"1 x exon {place} . + . Parent=t{i}"]
+        rows.append(f"1 x CDS {place} . + 0 Parent=t{i}")
+    with pytest.raises(InvalidInput, match=r"of 120 coding sequences have a stop inside: .*--synthetic"):
+        build(rows, fasta=f">1\n{genome}\n")
+    _, report = build(rows, fasta=f">1\n{genome}\n", synthetic=True)
+    assert any("is the genetic code of each contig right" in note for note in report.notes)
 
 
 def test_phase_of_the_first_cds_counts(build: Build) -> None:

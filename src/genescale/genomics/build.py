@@ -153,6 +153,9 @@ def _build(folder: Path, name: str, fasta: Path, genes: Path, choices: Choices, 
     models.arrays["transcript_table"] = table[models.arrays["transcript_contig"]]
     progress("splicing transcripts", 0)
     trouble = write_transcripts(writer, models, segments)
+    coding = int(np.count_nonzero(models.arrays["coding_start"]))
+    if not choices.synthetic:
+        _refuse_untranslatable(trouble, coding, genes)
     progress("writing", 0)
     _write_index(writer, models, len(contigs))
     for key, value in models.arrays.items():
@@ -166,7 +169,6 @@ def _build(folder: Path, name: str, fasta: Path, genes: Path, choices: Choices, 
             writer.write(f"{pool}_sorted", np.array(order, np.int32))
     listing = _listing(name, assembly, places, choices, contigs, models, annotation, writer, fasta, genes)
     (folder / b.LIST_FILE).write_text(json.dumps(listing, indent=1) + "\n")
-    coding = int(np.count_nonzero(models.arrays["coding_start"]))
     return BuildReport(
         folder,
         listing["digest"],
@@ -220,7 +222,21 @@ def _listing(
 # Of all coding transcripts. The true human annotation has below one in a hundred with a stop inside.
 _MANY_INNER_STOPS: Final = 0.05
 _FEW: Final = 20
+_HOPELESS: Final = 0.5
+_ENOUGH: Final = 100  # coding sequences to judge by
 _MUCH_UNKNOWN: Final = 0.02
+
+
+def _refuse_untranslatable(trouble: Trouble, coding: int, genes: Path) -> None:
+    """A bundle whose genes lie beside the genes would answer everything, and all of it wrong."""
+    stopped = len(trouble.inner_stop)
+    if coding >= _ENOUGH and stopped > _HOPELESS * coding:
+        raise InvalidInput(
+            f"{stopped} of {coding} coding sequences have a stop inside: these genes are not of this genome. "
+            "Take both from one assembly; an invented genome is taken with --synthetic",
+            code="other_assembly",
+            place=str(genes),
+        )
 
 
 def _notes(
