@@ -198,6 +198,27 @@ def test_e23_a_stop_in_another_frame_is_not_retained(tmp_path: Path) -> None:
     assert said(genome, ATG + 14, "A", "ACCC") == [(vep, 0, vep)]  # in frame: the stop stays
 
 
+def test_e24_a_start_or_stop_goes_with_the_sequence_around_it(tmp_path: Path) -> None:
+    genome = gene(tmp_path, CDS)
+    first, last = genome.sequence["chr1"][97:108], genome.sequence["chr1"][121:150]
+    vep, right = "coding_sequence_variant,5_prime_UTR_variant", "start_lost,5_prime_UTR_variant"
+    check(genome, 98, first, first[0], number=24, vep=vep, right=right)  # from before the transcript into the start
+    vep, right = "coding_sequence_variant,3_prime_UTR_variant", "stop_lost,3_prime_UTR_variant"
+    check(genome, 122, last, last[0], number=24, vep=vep, right=right)  # from the stop to behind the transcript
+    check(genome, 122, "AACC", "GGGG", number=24, vep=vep, right=right)  # a substitution over the border
+
+
+def test_e25_a_deleted_start_is_lost_with_or_without_a_5_prime_utr(tmp_path: Path) -> None:
+    genome = gene(tmp_path, CDS, u5="")
+    check(genome, 100, "TATG", "T", number=25, vep="inframe_deletion", right="start_lost,inframe_deletion")
+
+
+def test_e26_an_insertion_of_one_base_is_not_in_frame(tmp_path: Path) -> None:
+    genome = gene(tmp_path, CDS)
+    vep = "inframe_insertion,stop_retained_variant"
+    check(genome, ATG + 15, "T", "TA", number=26, vep=vep, right="stop_retained_variant")
+
+
 @pytest.mark.parametrize("pos", [ATG, ATG + 4, 112, 130, 151, 155])
 def test_where_vep_is_right_nothing_differs(tmp_path: Path, pos: int) -> None:
     genome = gene(tmp_path, CDS, introns={11: 40})

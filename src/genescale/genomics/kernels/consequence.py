@@ -77,10 +77,13 @@ RULE_POLYA_STOP = cython.declare(cython.uint, 1 << 15)  # E-15
 RULE_NO_TERM = cython.declare(cython.uint, 1 << 16)  # E-16
 RULE_ARTEFACT_INTRON = cython.declare(cython.uint, 1 << 20)  # E-20
 RULE_STOP_PUSHED = cython.declare(cython.uint, 1 << 23)  # E-23
+RULE_SWALLOWED_ENDS = cython.declare(cython.uint, 1 << 24)  # E-24
+RULE_START_WITHOUT_UTR = cython.declare(cython.uint, 1 << 25)  # E-25
+RULE_WHOLE_CODONS = cython.declare(cython.uint, 1 << 26)  # E-26
 # E-17, alleles judged with their padding, and E-19, where a symbolic insertion lies, are decided before any rule.
 PADDED = cython.declare(cython.longlong, 17)
 INSERTION_SPAN = cython.declare(cython.longlong, 19)
-ALL_RULES = cython.declare(cython.uint, 0x91F302)
+ALL_RULES = cython.declare(cython.uint, 0x791F302)
 
 # transcript_flags
 CODING = cython.declare(cython.uint, 1)
@@ -421,7 +424,7 @@ class Judge:
                 self.count = rows_before
                 self.text_length = text_before
                 return False
-        if self.count == rows_before:
+        if self.count == rows_before and not (self.v_flags[v] & OUTSIDE_REFERENCE):
             self._row(-1, INTERGENIC)
         return True
 
@@ -444,7 +447,8 @@ class Judge:
             return True
         if k < 0 or self.high > self.models.segment_end[k]:
             self.v_flags[v] |= OUTSIDE_REFERENCE
-            return False
+            # Structural variants are judged by coordinates: a gene that lies in known sequence can be lost with more.
+            return self.kind == STRUCTURAL and self._reaches_known()
         if self.check_reference:
             i: cython.int
             at: cython.longlong = self.models.segment_base[k] + self.start - 1 - self.models.segment_start[k]
@@ -457,6 +461,17 @@ class Judge:
                     break
                 at += 1
         return self.strict or not (self.v_flags[v] & REF_MISMATCH)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _reaches_known(self) -> cython.bint:
+        """Whether some of the variant lies in known sequence."""
+        k: cython.int
+        for k in range(self.models.contig_segment[self.contig], self.models.contig_segment[self.contig + 1]):
+            if self.models.segment_start[k] < self.high and self.low <= self.models.segment_end[k]:
+                return True
+        return False
 
     @cython.cfunc
     @cython.nogil
@@ -1405,6 +1420,17 @@ class Judge:
                 self.start_from <= self.models.cds_cdna_start[t] + 2 and self.start_to >= self.models.cds_cdna_start[t]
             )
         stop_altered: cython.bint = indel and over_stop and self._stop_altered()
+        if substitution and over_stop and not self.has_peptides and self.t_length % 3 == 0 and self._stop_altered():
+            self.alternatives = True  # E-24
+            if rules & RULE_SWALLOWED_ENDS:
+                stop_altered = True
+        swallowed: cython.bint = not self.has_peptides and self.alt_length < self.ref_length
+        if swallowed and not (self.cds_start and self.cdna_end) and not self.flags & CDS_END_NF:
+            # The stop codon goes with the sequence around it.
+            if self._hits_cdna(self.models.cds_cdna_end[t] - 2):
+                self.alternatives = True  # E-24
+                if rules & RULE_SWALLOWED_ENDS:
+                    stop_altered = True
         if self.has_peptides:
             if ref_stop >= 0 and alt_stop < 0:
                 terms |= STOP_LOST
@@ -1428,8 +1454,16 @@ class Judge:
         insertion: cython.bint = in_frame and self._is_inframe_insertion(terms, alt_stop)
         if over_start and self._start_is_lost(rules, start_altered, insertion or deletion):
             terms |= START_LOST
+        elif swallowed and not (self.cdna_start and self.cdna_end) and not (self.flags & CDS_START_NF or self.phase):
+            if self._hits_cdna(self.models.cds_cdna_start[t]):
+                self.alternatives = True  # E-24
+                if rules & RULE_SWALLOWED_ENDS:
+                    terms |= START_LOST
         if insertion and not terms & START_LOST:
-            terms |= INFRAME_INSERTION
+            if shift % 3:
+                self.alternatives = True  # E-26
+            if not (shift % 3 and rules & RULE_WHOLE_CODONS):
+                terms |= INFRAME_INSERTION
         if deletion:
             terms |= INFRAME_DELETION
 
@@ -1656,14 +1690,45 @@ class Judge:
     @cython.exceptval(check=False)
     def _is_start(self, i: cython.int) -> cython.bint:
         """Whether the edited 5' UTR and T has, at `i`, a start codon of its own genetic code."""
+        if self.table == 1:
+            return self._is_atg(i)
         codon: cython.int = 25 * self._edited_v(i) + 5 * self._edited_v(i + 1) + self._edited_v(i + 2)
         return self.models.starts[125 * self.table + codon] != 0
 
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
+    def _begins_with_start(self) -> cython.bint:
+        """Whether T begins with a start codon: ATG, or in another code than the standard any of its own."""
+        a: cython.int = self._t_base(0)
+        b: cython.int = self._t_base(1)
+        c: cython.int = self._t_base(2)
+        if self.table == 1:
+            return a == 0 and b == 3 and c == 2
+        return self.models.starts[125 * self.table + 25 * a + 5 * b + c] != 0
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _hits_cdna(self, cdna: cython.int) -> cython.bint:
+        """Whether the variant covers one of the three bases from cDNA position `cdna` on."""
+        i: cython.int
+        at: cython.int
+        for i in range(cdna, cdna + 3):
+            at = self.models.genomic_at(self.t, i)
+            if at and self.start <= at <= self.end:
+                return True
+        return False
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
     def _start_is_lost(self, rules: cython.uint, altered: cython.bint, in_frame: cython.bint) -> cython.bint:
         """start_lost of a variant over the start codon."""
+        if altered and in_frame and self.u5 == 0 and self._begins_with_start() and not self._is_start(0):
+            self.alternatives = True  # E-25
+            if rules & RULE_START_WITHOUT_UTR:
+                return True
         if self.table != 1 and rules & RULE_GENETIC_CODE and self.ref_length == self.alt_length:
             return self._is_plain() and not self._is_start(self.u5)
         if altered and not in_frame:
