@@ -185,16 +185,21 @@ def _genes_of(bundle: Bundle) -> Any:
     """The gene models as naming reads them: views, made once for each open bundle."""
     found = _OPEN.get(bundle)
     if found is None:
-        names = ("transcript_name_text", "transcript_name_offset", "protein_name_text", "protein_name_offset")
-        texts: dict[str, Any] = {name: view_of(bundle.array(name)) for name in names}
-        pool, offset = text_pool([contig.name for contig in bundle.contigs])
-        texts["contig_name_text"] = view_of(pool)
-        texts["contig_name_offset"] = view_of(offset)
-        texts["contig_mitochondrial"] = bytes(contig.codon_table == 2 for contig in bundle.contigs)
-        circles = [contig.length or 0 if contig.circular else 0 for contig in bundle.contigs]
-        texts["contig_circle"] = view_of(np.array(circles, np.int64))
-        found = _OPEN[bundle] = naming.Genes(models_of(bundle), sequence_of(bundle), texts)
+        found = _OPEN[bundle] = naming.Genes(models_of(bundle), sequence_of(bundle), texts_of(bundle))
     return found
+
+
+def texts_of(bundle: Bundle) -> dict[str, Any]:
+    """The texts of a bundle that names are made of, for the kernel."""
+    names = ("transcript_name_text", "transcript_name_offset", "protein_name_text", "protein_name_offset")
+    texts: dict[str, Any] = {name: view_of(bundle.array(name)) for name in names}
+    pool, offset = text_pool([contig.name for contig in bundle.contigs])
+    texts["contig_name_text"] = view_of(pool)
+    texts["contig_name_offset"] = view_of(offset)
+    texts["contig_mitochondrial"] = bytes(contig.codon_table == 2 for contig in bundle.contigs)
+    circles = [contig.length or 0 if contig.circular else 0 for contig in bundle.contigs]
+    texts["contig_circle"] = view_of(np.array(circles, np.int64))
+    return texts
 
 
 def _columns(variants: Variants) -> Any:
