@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -178,6 +179,14 @@ def test_each_kind_gives_back_what_the_source_said_and_nothing_where_it_was_sile
         assert facts.values(0) == dict(zip(facts.columns, values, strict=True))
         assert facts.values(1) == {}
         assert facts.values(-1) == {}
+        for name, value in zip(facts.columns, values, strict=True):
+            if isinstance(value, str):
+                with pytest.raises(UnknownName, match="is text and has no numbers"):
+                    facts.numbers(name, np.array([0]))
+            else:
+                numbers = facts.numbers(name, np.array([1, 0, -1]))
+                assert numbers[1] == pytest.approx(value, rel=1e-6)
+                assert np.isnan(numbers[[0, 2]]).all()
         with pytest.raises(UnknownName, match="has no column 'af'; it has small"):
             facts.value("af", 0)
 

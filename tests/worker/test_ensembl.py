@@ -1,11 +1,13 @@
 """Ensembl's own answer, from a local server that speaks the documented shapes and misbehaves as servers do."""
 
 import random
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from genescale.clock import ManualClock
+from genescale.clock import ManualClock, SystemClock
 from genescale.errors import CannotStart, Permanent, Retryable, UnknownName
 from genescale.events.retry import RetryPolicy
 from genescale.worker.ensembl import FIELDS, Asked, EnsemblAnnotator, asked_of_line, ensembl_name
@@ -339,6 +341,22 @@ def test_the_pace_is_that_of_all_callers_together():
     assert caught.value.after_s == pytest.approx(5)
     pace.wait(6)
     assert clock.monotonic_s() == pytest.approx(1005)
+
+
+def test_threads_share_one_pace_and_each_gets_its_own_answers(server: VepServer):
+    client = RestClient(server.url, clock=SystemClock(), seed=1, per_second=400)
+    annotator = EnsemblAnnotator(
+        assembly="GRCh38", synthetic=False, variants_may_leave=True, clock=SystemClock(), seed=1, client=client
+    )
+    annotator.source()
+    began = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda i: annotator.answers(some(3, start=1000 * i)), range(1, 41)))
+    assert time.monotonic() - began >= 39 / 400
+    assert [[one.rows[0]["pos"] for one in part] for part in found] == [
+        [str(1000 * i + k) for k in range(3)] for i in range(1, 41)
+    ]
+    annotator.close()
 
 
 def test_a_circuit_opens_rests_lets_one_try_and_closes():

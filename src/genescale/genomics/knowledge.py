@@ -140,6 +140,18 @@ class Facts:
             return None
         return whole / 10**column.decimals if column.decimals else whole
 
+    def numbers(self, name: str, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """A number for each row, NaN where the row is -1 or the source does not say: features for a model."""
+        column, stored = self._known(name), self.column(name)
+        if column.kind in {"text", "category"}:
+            raise UnknownName(f"{self.name}.{name} is text and has no numbers")
+        found = np.full(len(rows), np.nan)
+        asked = np.flatnonzero(rows >= 0)
+        values = stored[rows[asked]]
+        said = values != STORED[column.kind][1]  # an absent float is NaN already
+        found[asked[said]] = values[said].astype(np.float64) / 10**column.decimals
+        return found
+
     def values(self, row: int) -> dict[str, Value]:
         """All that the source says about the variant of this row; empty for row -1."""
         found = ((name, self.value(name, row)) for name in self.columns)
