@@ -3,7 +3,7 @@
 import pytest
 
 from genescale.errors import UnknownName
-from genescale.genomics.inputs import Form, Refused, as_vcf
+from genescale.genomics.inputs import Form, Refused, as_vcf, form_of
 from genescale.genomics.resolve import resolve, variants_of
 from genescale.genomics.vrs import vrs_ids
 from support.embedded_bundles import embedded
@@ -81,6 +81,24 @@ def test_names_on_the_clinical_panel(name: str, variant: str | None) -> None:
 def test_another_assembly_is_named() -> None:
     with pytest.raises(UnknownName, match=r"It is 13 of GRCh37\.p13; clinical-panel is GRCh38"):
         resolve(embedded("clinical-panel"), "NC_000013.10:g.32914438del")
+
+
+@pytest.mark.parametrize(
+    ("line", "form"),
+    [
+        ("m.3243A>G", "hgvs"),
+        ("ND4 p.R340H", "hgvs"),
+        ("NM_000059.3(BRCA2):c.5946del (p.Ser1982fs)", "hgvs"),
+        ("BRCA2:NM_000059:exon11:c.5946delT:p.S1982fs", "hgvs"),
+        ("13-32340300-GT-G", "hgvs"),
+        ("NC_000013.11:32340300:T:", "hgvs"),
+        ("rs199474657", "id"),
+        ("MT\t3243\t.\tA\tG", "vcf"),
+        ("MT 3243", "vcf"),
+    ],
+)
+def test_names_are_known_by_their_first_line(line: str, form: str) -> None:
+    assert form_of(line.encode() + b"\nmore\n") == form
 
 
 def test_four_fields_are_spdi_where_the_input_is_said_to_be_spdi() -> None:

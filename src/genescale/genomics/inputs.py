@@ -18,7 +18,8 @@ Form: TypeAlias = Literal["vcf", "hgvs", "spdi", "id", "dna", "fasta"]
 FORMS: Final = ("auto", "vcf", "hgvs", "spdi", "id", "dna", "fasta")
 NOTE: Final = "GENESCALE_NOTE"
 
-_NAMES: Final = re.compile(r"(rs[0-9]+|ga4gh:\S+|\S+:\S+|\S+-[0-9]+-[A-Za-z]+-[A-Za-z]+)\s*\Z", re.IGNORECASE)
+_NAMES: Final = re.compile(r"(rs[0-9]+|ga4gh:\S+|\S+:\S+|\S+-[0-9]+-[A-Za-z]+-[A-Za-z]+|m\.\S+)\s*\Z", re.IGNORECASE)
+_LAB_NAME: Final = re.compile(r"\S+ +\(?[cgmnp]\.\S")  # BRCA2 c.5946delT, NM_000059.3(BRCA2):c.5946del (p.Ser1982fs)
 _DNA: Final = re.compile(rb"[ACGTUNRYSWKMBDHVacgtunryswkmbdhv]{12,}\s*\Z")
 _MOST_DNA: Final = 256 << 20  # bytes of sequence that are held at once
 
@@ -46,7 +47,7 @@ def form_of(start: bytes) -> Form:
     text = line.decode("utf-8", "replace").strip()
     if text.lower().startswith("rs") and text[2:].isdigit():
         return "id"
-    return "hgvs" if _NAMES.match(text) else "vcf"
+    return "hgvs" if _NAMES.match(text) or _LAB_NAME.match(text) else "vcf"
 
 
 def as_vcf(pieces: Iterator[bytes], form: Form, bundle: Bundle, refused: list[Refused]) -> Iterator[bytes]:
