@@ -130,6 +130,19 @@ def test_what_is_refused_names_the_place(tmp_path: Path, text: bytes, message: s
         packed(tmp_path, text)
 
 
+def test_a_header_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fasta, "_BLOCK", 100)
+    monkeypatch.setattr(fasta, "_HEADER_MAX", 1000)
+    with pytest.raises(InvalidInput, match="a header of more than 1,000 characters"):
+        packed(tmp_path, b">a" * 1000)
+
+
+@pytest.mark.parametrize(("opening", "name"), [(b"BZh9", "bzip2"), (b"\xfd7zXZ\x00", "xz"), (b"PK\x03\x04", "zip")])
+def test_other_compressions_are_named(tmp_path: Path, opening: bytes, name: str) -> None:
+    with pytest.raises(InvalidInput, match=f"is compressed with {name}; unpack it"):
+        packed(tmp_path, opening + b"\x00" * 50)
+
+
 def test_a_sequence_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"line 3: the sequence a is there twice \(first on line 1\)"):
         known(tmp_path, ">a\nAC\n>a\nAC\n")

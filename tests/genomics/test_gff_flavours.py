@@ -539,6 +539,13 @@ def test_what_is_no_annotation_is_refused(tmp_path: Path, text: str) -> None:
         read_annotation(file)
 
 
+def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genescale.genomics.fasta._BLOCK", 100)
+    (tmp_path / "genes").write_bytes(b"1\tx\t" * 1000)
+    with pytest.raises(InvalidInput, match="a line of many megabytes"):
+        read_annotation(tmp_path / "genes")
+
+
 def test_a_truncated_annotation_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "genes.gff3.gz"
     file.write_bytes(gzip.compress("\n".join(ENSEMBL_GFF3).encode())[:-20])

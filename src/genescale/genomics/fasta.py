@@ -24,6 +24,7 @@ _BLOCK: Final = 4 << 20
 _REGION: Final = re.compile(r"(.+):(\d+)-(\d+)")
 _BAD: Final = 255
 _POSITION_MAX: Final = (1 << 31) - 10_000  # positions have 32 bits, and flanks are added to them
+_HEADER_MAX: Final = 1 << 24
 _LINE_ENDS: Final = b"\r\n"
 _HEADER: Final = ord(">")
 
@@ -172,6 +173,12 @@ def _pieces(path: Path, progress: Callable[[int], None] | None) -> Iterator[tupl
                 end = block.find(b"\n", at)
                 if end < 0:
                     header += block[at:]
+                    if len(header) > _HEADER_MAX:
+                        raise InvalidInput(
+                            f"a header of more than {_HEADER_MAX:,} characters: this is no FASTA file",
+                            code="not_fasta",
+                            place=str(path),
+                        )
                     break
                 yield True, (header + block[at:end]).rstrip(b"\r")
                 header, at, at_line_start = None, end + 1, True
@@ -189,6 +196,24 @@ def _pieces(path: Path, progress: Callable[[int], None] | None) -> Iterator[tupl
         yield True, header.rstrip(b"\r")
 
 
+_OTHER_COMPRESSIONS: Final = {
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PK\x03\x04": "zip",
+}
+
+
+def _refuse_other_compression(opening: bytes, path: Path) -> None:
+    for magic, name in _OTHER_COMPRESSIONS.items():
+        if opening.startswith(magic):
+            raise InvalidInput(
+                f"the file is compressed with {name}; unpack it, or compress it with gzip or bgzip",
+                code="other_compression",
+                place=str(path),
+            )
+
+
 def blocks(path: Path, progress: Callable[[int], None] | None = None) -> Iterator[bytes]:
     """The bytes of a file, decompressed where it is gzip or bgzip. `progress` hears how much of the file is read.
 
@@ -196,7 +221,9 @@ def blocks(path: Path, progress: Callable[[int], None] | None = None) -> Iterato
     """
     try:
         with path.open("rb") as raw:
-            zipped = raw.read(2) == b"\x1f\x8b"
+            opening = raw.read(6)
+            zipped = opening.startswith(b"\x1f\x8b")
+            _refuse_other_compression(opening, path)
             raw.seek(0)
             source = gzip.GzipFile(fileobj=raw) if zipped else raw
             while block := source.read(_BLOCK):

@@ -139,6 +139,7 @@ _IGNORED_WORDS: Final = """
 _IGNORED: Final = frozenset(_IGNORED_WORDS.split())
 _PHASES: Final = {"0": 0, "1": 1, "2": 2}
 _DIGITS_MAX: Final = 10  # a larger number is no place, and Python would think long about it
+_LINE_BLOCKS_MAX: Final = 16
 _GENE_LIKE: Final = re.compile("gene|RNA|transcript|segment", re.IGNORECASE)
 
 
@@ -185,6 +186,8 @@ def _lines(path: Path, progress: Callable[[int], None] | None) -> Iterator[tuple
         whole, newline, last = block.rpartition(b"\n")
         if not newline:
             rest.append(block)
+            if len(rest) > _LINE_BLOCKS_MAX:
+                raise InvalidInput("a line of many megabytes: this is no GFF3 or GTF", code="not_gff", place=str(path))
             continue
         text = b"".join((*rest, whole)).decode("utf-8", "replace")
         rest = [last]
