@@ -11,6 +11,7 @@ from genescale.errors import GenescaleError, InvalidInput
 from genescale.genomics.bundle import Bundle
 from genescale.genomics.knowledge import Knowledge
 from genescale.genomics.knowledge_clinvar import import_clinvar, significance_class
+from genescale.genomics.knowledge_files import InfoReader
 from genescale.genomics.knowledge_frequencies import frequency_name, import_frequencies
 from genescale.genomics.knowledge_import import import_knowledge
 from genescale.genomics.knowledge_scores import import_scores
@@ -274,6 +275,18 @@ def test_a_vcf_without_frequencies_is_refused(bundle: Path, tmp_path: Path):
 )
 def test_the_source_is_named_by_its_file(file: str, name: str):
     assert frequency_name(Path(file)) == name
+
+
+def test_fields_of_info_are_found_wherever_they_stand():
+    reader = InfoReader(("AC", "AF", "X"))
+    whole = "AC=1;pad;AF=0.5;AFX=9;X=a=b"
+    assert reader.read(whole) == {"AC": "1", "AF": "0.5", "X": "a=b"}
+    assert reader.read("AC=2;pad;AF=.;AFX=9;X=c") == {"AC": "2", "X": "c"}
+    assert reader.read("AF=0.5;AC=3;pad;AFX=9;X=c") == {"AC": "3", "AF": "0.5", "X": "c"}  # another order
+    assert reader.read("AC=4;pad;AFX=9;AF=1;Y=c") == {"AC": "4", "AF": "1"}
+    assert reader.read("X;AC=5") == {"X": "", "AC": "5"}
+    assert reader.read("") == {}
+    assert reader.read(whole) == {"AC": "1", "AF": "0.5", "X": "a=b"}
 
 
 # ---- scores

@@ -16,11 +16,11 @@ from genescale.genomics.bundle import file_digest
 from genescale.genomics.knowledge import Column, Value
 from genescale.genomics.knowledge_build import Fact, ImportReport, Rejected, Source, build_facts
 from genescale.genomics.knowledge_files import (
+    InfoReader,
     Progress,
     VcfHeader,
     VcfRow,
     allele_problem,
-    info_fields,
     read_vcf,
     rs_numbers,
     whole_or_none,
@@ -115,11 +115,12 @@ def clinvar_source(header: VcfHeader, file: Path, name: str = "clinvar") -> Sour
 
 def clinvar_facts(rows: Iterator[VcfRow | Rejected]) -> Iterator[Fact | Rejected]:
     """One fact for each line that is about an allele."""
+    info = InfoReader(_WANTED)
     for row in rows:
         if isinstance(row, Rejected):
             yield row
             continue
-        said = info_fields(row.info, _WANTED)
+        said = info.read(row.info)
         problem = "several_alternatives" if len(row.alts) > 1 else allele_problem(row.ref, row.alts[0])
         try:
             values = clinvar_values(row.ids, said)

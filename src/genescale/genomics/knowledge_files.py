@@ -7,7 +7,7 @@ is taken for is an `InvalidInput` that names it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -98,14 +98,46 @@ def first_lines(path: Path, count: int = 100) -> list[str]:
     return found
 
 
-def info_fields(info: str, wanted: frozenset[str]) -> dict[str, str]:
-    """The wanted fields of an INFO column; a flag has the value "", what says `.` is left out."""
-    found: dict[str, str] = {}
-    for item in info.split(";"):
-        key, _, value = item.partition("=")
-        if key in wanted and value != ".":
-            found[key] = value
-    return found
+class InfoReader:
+    """Takes the wanted fields out of INFO columns; a flag has the value "", what says `.` is left out.
+
+    A line of gnomAD has seven hundred fields, nearly always the same in the same order. So they are looked for where
+    the last whole line had them, and only a line that differs is read field by field.
+    """
+
+    def __init__(self, wanted: Iterable[str]) -> None:
+        self._wanted = {key: f"{key}=" for key in wanted}
+        self._count = -1  # how many fields the last line with all of the wanted ones had
+        self._places: list[tuple[int, str, str]] = []  # and where: index, key, `key=`
+
+    def read(self, info: str) -> dict[str, str]:
+        """The wanted fields of one line by key."""
+        items = info.split(";")
+        if len(items) == self._count:
+            found: dict[str, str] = {}
+            for index, key, prefix in self._places:
+                item = items[index]
+                if not item.startswith(prefix):
+                    return self._read_all(items)
+                value = item[len(prefix) :]
+                if value != ".":
+                    found[key] = value
+            return found
+        return self._read_all(items)
+
+    def _read_all(self, items: list[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        places: list[tuple[int, str, str]] = []
+        for index, item in enumerate(items):
+            key, sign, value = item.partition("=")
+            if key in self._wanted:
+                if sign:
+                    places.append((index, key, self._wanted[key]))
+                if value != ".":
+                    found[key] = value
+        if len(places) == len(self._wanted) > 0:
+            self._count, self._places = len(items), places
+        return found
 
 
 def allele_problem(ref: str, alt: str) -> str:

@@ -16,11 +16,11 @@ from genescale.genomics.bundle import file_digest
 from genescale.genomics.knowledge import Column, Value
 from genescale.genomics.knowledge_build import Fact, ImportReport, NextFile, Rejected, Source, build_facts
 from genescale.genomics.knowledge_files import (
+    InfoReader,
     Progress,
     VcfHeader,
     VcfRow,
     allele_problem,
-    info_fields,
     number_or_none,
     read_vcf,
     rs_numbers,
@@ -110,12 +110,12 @@ def _wanted(joint: str) -> Iterator[tuple[str, str, str]]:
 
 def frequency_facts(rows: Iterator[VcfRow | Rejected], fields: Sequence[_Field]) -> Iterator[Fact | Rejected]:
     """One fact for each allele of each line."""
-    wanted = frozenset(field.info for field in fields)
+    info = InfoReader(field.info for field in fields)
     for row in rows:
         if isinstance(row, Rejected):
             yield row
             continue
-        said = info_fields(row.info, wanted)
+        said = info.read(row.info)
         for number, alt in enumerate(row.alts):
             problem = allele_problem(row.ref, alt)
             try:

@@ -24,11 +24,11 @@ from genescale.genomics.knowledge_build import (
     build_facts,
 )
 from genescale.genomics.knowledge_files import (
+    InfoReader,
     Progress,
     VcfRow,
     allele_problem,
     first_lines,
-    info_fields,
     lines,
     number_or_none,
     read_vcf,
@@ -209,20 +209,21 @@ def spliceai(files: Sequence[Path], bundle_dir: Path, progress: Progress | None)
     )
 
     def facts() -> _Facts:
+        info = InfoReader(("SpliceAI",))
         for file in files:
             yield from _opening(files, file)
             for row in read_vcf(file, progress)[1]:
                 if isinstance(row, Rejected):
                     yield row
                 else:
-                    yield from _splice_facts(row)
+                    yield from _splice_facts(row, info)
 
     return source, facts()
 
 
-def _splice_facts(row: VcfRow) -> _Facts:
+def _splice_facts(row: VcfRow, info: InfoReader) -> _Facts:
     """ALLELE|SYMBOL|DS_AG|DS_AL|DS_DG|DS_DL|DP_AG|DP_AL|DP_DG|DP_DL, one for each allele and gene."""
-    said = info_fields(row.info, frozenset(("SpliceAI",))).get("SpliceAI")
+    said = info.read(row.info).get("SpliceAI")
     if said is None:
         yield Rejected(row.line, "no_score")
         return
