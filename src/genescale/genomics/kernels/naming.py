@@ -704,7 +704,7 @@ def _named(
             edit.steps = bounded.steps
             edit.variant = -1
             _write_name(genes, variants, pen, bounded, row, transcript, strict)
-            return 22
+            return 32
     edit.steps = 0
     edit.variant = -1
     return 0

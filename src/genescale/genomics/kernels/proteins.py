@@ -46,7 +46,7 @@ class Reading:
     three: cython.const[cython.uchar][::1]
     transcript: cython.int
     strict: cython.bint
-    misread: cython.bint  # E-21
+    misread: cython.bint  # E-31
     misread_table: cython.bint  # E-6
     base: cython.longlong  # where in `mrna` position 0 would be
     phase: cython.longlong
@@ -93,7 +93,7 @@ class Reading:
     @cython.nogil
     @cython.exceptval(check=False)
     def base_misread(self, position: cython.longlong) -> cython.int:
-        """A base of the 3' UTR as VEP sees it on the minus strand (E-21).
+        """A base of the 3' UTR as VEP sees it on the minus strand (E-31).
 
         It cuts each exon out of the reverse complement of the whole gene, but at the distance from the gene's start at
         which it lies on the forward strand. With one exon that comes to the same.
@@ -398,7 +398,7 @@ def _strict(reading: Reading, pen: Pen, terms: cython.ulonglong) -> cython.bint:
     if frameshift:
         return _strict_frameshift(reading, pen, terms, end)
     if terms & 64:  # start_lost
-        if old == 0:  # E-26 again
+        if old == 0:  # E-36 again
             reading.write(pen, reading.protein_at(start - 2 if start > 1 else reading.residues - 1))
             reading.write(pen, reading.protein_at(start - 1) if start > 1 else 0)
         _list_old(reading, pen, reading.begin, reading.before_end)
@@ -559,7 +559,7 @@ def _strict_insertion(reading: Reading, pen: Pen, start: cython.longlong, new: c
         reading.before == 0 or reading.codon_before(reading.first + reading.before - 1) != 42
     ):
         return False  # between the last codon and the stop VEP finds no neighbours
-    # Before the first residue VEP finds the last one, on both sides (E-26).
+    # Before the first residue VEP finds the last one, on both sides (E-36).
     reading.write(pen, reading.protein_at(point - 1 if point else reading.residues - 1))
     pen.number(point)
     pen.put(95)
@@ -639,10 +639,10 @@ def _strict_frameshift(reading: Reading, pen: Pen, terms: cython.ulonglong, end:
 @cython.nogil
 @cython.exceptval(check=False)
 def _synonymous(reading: Reading, pen: Pen, first: cython.longlong, length: cython.longlong) -> cython.int:
-    """`Ser81=`; several residues as a range, where VEP lists them (E-23)."""
+    """`Ser81=`; several residues as a range, where VEP lists them (E-33)."""
     _range_protein(reading, pen, first, length)
     pen.put(61)
-    return 23 if length > 1 else 0
+    return 33 if length > 1 else 0
 
 
 @cython.cfunc
@@ -719,7 +719,7 @@ def _right_frameshift(reading: Reading, pen: Pen) -> cython.int:
         pen.number(stop - residue + 1)
     else:
         pen.put(63)
-    return 21
+    return 31
 
 
 @cython.cfunc
@@ -745,7 +745,7 @@ def _right_in_frame(reading: Reading, pen: Pen) -> cython.int:
         reading.write(pen, 42)
         pen.number(first + 1)
         pen.put(61)
-        return 29
+        return 38
     # Past the window both run in step, so what is left there is the insertion or deletion itself.
     if gain < 0 and first >= new_end:
         old_end = first - gain
@@ -784,7 +784,7 @@ def _right_change(
         if not stopped and _repeats(reading, first, new):
             _range_protein(reading, pen, first - new, new)
             _word(pen, 100, 117, 112)
-            return 26
+            return 36
         reading.write(pen, reading.protein_at(first - 1))
         pen.number(first)
         pen.put(95)
@@ -792,13 +792,13 @@ def _right_change(
         pen.number(first + 1)
         _word(pen, 105, 110, 115)
         _list_after(reading, pen, first, new_end)
-        return 26
+        return 36
     if extended and old == 1 and new:
         reading.write(pen, 42)
         pen.number(first + 1)
         reading.write(pen, reading.codon_after(first, reading.table))
         _right_extension(reading, pen, first)
-        return 11 if new > 1 else 21
+        return 11 if new > 1 else 31
     _range_protein(reading, pen, first, old)
     if old == 1 and new == 1:
         reading.write(pen, reading.codon_after(first, reading.table))
@@ -809,7 +809,7 @@ def _right_change(
         _list_after(reading, pen, first, new_end)
     if extended:
         _right_extension(reading, pen, first)
-        return 11 if new else 21
+        return 11 if new else 31
     return 0
 
 
@@ -991,19 +991,19 @@ def _difference(
         if i == length:
             return 0
     if terms & 64:
-        return 8 if note != 3 else 3 if named else 28
+        return 8 if note != 3 else 3 if named else 37
     if not placed:
-        return 28
+        return 37
     if note < 0:
-        return 24
+        return 34
     if note == 1 and (reading.come - reading.gone) % 3 and terms & 0x100000:
         return 1
     if reading.table != 1:
         return 6
-    if reading.turn == 0 and reading.gone == 0 and reading.reverse and note != 26 and backward.steps > backward.length:
-        return 25
+    if reading.turn == 0 and reading.gone == 0 and reading.reverse and note != 36 and backward.steps > backward.length:
+        return 35
     if note == 1 or note == 0:
-        return 28
+        return 37
     return note
 
 
@@ -1081,7 +1081,7 @@ def _hold_edit(
     reading.turn = edit.turn
     if strict:
         if edit.steps > edit.length and reverse:
-            reading.turn = 0  # E-25
+            reading.turn = 0  # E-35
         if variants.ref_length[row] and variants.alt_length[row]:
             start = variants.start[row] - 1
             end = start + variants.ref_length[row]
