@@ -129,6 +129,20 @@ SKIPPED: Final = "GENESCALE_SKIPPED"
 FORMATS: Final = ("vcf", "ann", "tsv", "json")
 _CONSTANTS: Final = range(1, 19)  # codes of fields that depend on the transcript alone
 _EXONIC: Final = (38, 39, 40, 41, 42)  # codes of fields that only exonic pairs have
+# Codes of fields that only some rows have, by a bit for the kind of row; 999 stands for a run of exonic ones.
+_PRESENCE: Final = {
+    34: 2,
+    35: 4,
+    36: 8,
+    57: 8,
+    37: 16,
+    58: 16,
+    43: 64,
+    47: 128,
+    48: 128,
+    77: 256,
+    **dict.fromkeys((*_EXONIC, 999), 32),
+}
 _FACT: Final = 128  # code of the first field of known facts
 _ROOM: Final = 3_000  # of all words of one row: terms twice, numbers, types
 
@@ -499,12 +513,12 @@ def _plan(pieces: Sequence[_Piece], transcripts: int) -> tuple[Plan, int]:
         steps += [(piece.code, piece.before, piece.behind, piece.empty, 1) for piece in run]
         at = end
     text = ""
-    table = np.zeros((max(len(steps), 1), 7), np.int32)
-    for k, (_, before, behind, empty, skip) in enumerate(steps):
+    table = np.zeros((max(len(steps), 1), 8), np.int32)
+    for k, (code, before, behind, empty, skip) in enumerate(steps):
         for column, piece in ((0, before), (2, behind), (4, empty)):
             table[k, column], table[k, column + 1] = len(text), len(piece)
             text += piece
-        table[k, 6] = skip
+        table[k, 6], table[k, 7] = skip, _PRESENCE.get(code, 0)
     codes = np.array([step[0] for step in steps], np.int32)
     cached = np.zeros((max(fragments, 1), transcripts + 1), np.int64)
     return Plan(*(part.data for part in (codes, table, _bytes(text), cached))), len(text)

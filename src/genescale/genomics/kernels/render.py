@@ -173,6 +173,8 @@ class Renderer:
     pairs: cython.longlong
     keep: cython.const[cython.uchar][::1]
     picked: cython.const[cython.uchar][::1]
+    has_names: cython.bint
+    has_facts: cython.bint
     has_keep: cython.bint
     has_picked: cython.bint
     hgvsc: Strings
@@ -331,6 +333,10 @@ class Renderer:
             self.facts,
         ) = strings
         self.facts_width = facts_width
+        self.has_names = self._any(self.hgvsc, self.hgvsp, self.hgvsg) or self._any(
+            self.spdi, self.spdi_canonical, self.vrs
+        )
+        self.has_facts = self._any(self.known, self.extra, self.facts)
         self.facts_step = facts_step
         self.has_keep = keep is not None
         self.has_picked = picked is not None
@@ -342,6 +348,11 @@ class Renderer:
         variants_used: cython.longlong = self.first_row[record_count] if record_count else 0
         with cython.nogil:
             self._find_pairs(variants_used)
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _any(self, one: Strings, two: Strings, three: Strings) -> cython.bint:
+        return one.end.shape[0] + two.end.shape[0] + three.end.shape[0] > 0
 
     @cython.cfunc
     @cython.nogil
@@ -690,14 +701,18 @@ class Renderer:
             + self.p_alt_peptide[p]
             + self.p_ref_codon[p]
             + self.p_alt_codon[p]
-            + self._length(self.hgvsc, p)
-            + self._length(self.hgvsp, p)
-            + self._length(self.hgvsg, v)
-            + self._length(self.spdi, v)
-            + self._length(self.spdi_canonical, v)
-            + self._length(self.vrs, v)
-            + self._known_length(v)
         )
+        if self.has_names:
+            varying += (
+                self._length(self.hgvsc, p)
+                + self._length(self.hgvsp, p)
+                + self._length(self.hgvsg, v)
+                + self._length(self.spdi, v)
+                + self._length(self.spdi_canonical, v)
+                + self._length(self.vrs, v)
+            )
+        if self.has_facts:
+            varying += self._known_length(v)
         return self.row_room + 6 * varying
 
     @cython.cfunc
@@ -726,39 +741,56 @@ class Renderer:
         k: cython.int = 0
         code: cython.int
         t: cython.longlong = self.p_transcript[p] if p >= 0 else -1
-        bare: cython.bint = p < 0 or (self.p_cdna_start[p] | self.p_cdna_end[p]) == 0
+        present: cython.int = self._present(v, p)
         before: cython.longlong
         value: cython.longlong
         out: cython.p_uchar = self._out()
         while k < plan.count:
             code = plan.code[k]
-            if code >= 1000:  # a run of fields of the transcript alone: fragment number code - 1000
+            if plan.pieces[k, 7] & ~present:  # known to be empty: most fields of most rows are
+                o = self._piece(out, o, plan, k, 4)
+                k += plan.pieces[k, 6]
+            elif code >= 1000:  # a run of fields of the transcript alone: fragment number code - 1000
                 o = self._fragment(o, plan, k, t)
                 k += plan.pieces[k, 6]
-                continue
-            if code == 999:  # a run of fields that are empty where the pair touches no exon
-                if bare and not self._has_change(p):
-                    o = self._piece(out, o, plan, k, 4)
-                    k += plan.pieces[k, 6]
-                    continue
+            elif code == 999:  # a run of fields that could have been empty together
                 k += 1
-                continue
-            before = o
-            o = self._piece(out, o, plan, k, 0)
-            value = o
-            o = self._value(o, code, v, p, t)
-            o = self._piece(out, before, plan, k, 4) if o == value else self._piece(out, o, plan, k, 2)
-            k += 1
+            else:
+                before = o
+                o = self._piece(out, o, plan, k, 0)
+                value = o
+                o = self._value(o, code, v, p, t)
+                o = self._piece(out, before, plan, k, 4) if o == value else self._piece(out, o, plan, k, 2)
+                k += 1
         return o
 
     @cython.cfunc
     @cython.inline
     @cython.nogil
     @cython.exceptval(check=False)
-    def _has_change(self, p: cython.longlong) -> cython.bint:
-        return p >= 0 and (
-            self.p_ref_peptide[p] + self.p_alt_peptide[p] + self.p_ref_codon[p] + self.p_alt_codon[p] != 0
-        )
+    def _present(self, v: cython.longlong, p: cython.longlong) -> cython.int:
+        """Which kinds of fields this row has at all; the bits are those of `render._PRESENCE`."""
+        present: cython.int = 0
+        if self.has_facts and self._length(self.known, v):
+            present |= 256
+        if p < 0:
+            return present
+        if self.p_exon_first[p]:
+            present |= 2
+        if self.p_intron_first[p]:
+            present |= 4
+        if self.p_cdna_start[p] | self.p_cdna_end[p]:
+            present |= 32
+        if self.p_distance[p] >= 0:
+            present |= 64
+        if self.p_exception[p]:
+            present |= 128
+        if self.has_names:
+            if self._length(self.hgvsc, p):
+                present |= 8
+            if self._length(self.hgvsp, p):
+                present |= 16
+        return present
 
     @cython.cfunc
     @cython.inline
@@ -885,50 +917,55 @@ class Renderer:
     def _value(
         self, o: cython.longlong, code: cython.int, v: cython.longlong, p: cython.longlong, t: cython.longlong
     ) -> cython.longlong:
-        """One field. The codes are those of `render.FIELDS`."""
-        out: cython.p_uchar = self._out()
+        """One field. The codes are those of `render.FIELDS`; one long choice, which becomes a jump table."""
         if code >= 64:
             return self._of_variant(o, code, v)
         if p < 0:
             return o
         if code == 32:
-            return self._terms(o, self.p_terms[p])
-        if code == 33:
-            return self._words(o, self.impacts, self.impact_of[self._known_rank(self.p_terms[p])])
-        if code == 34:
-            if self.p_exon_first[p] == 0 or t < 0:
-                return o
-            o = self._range(o, self.p_exon_first[p], self.p_exon_last[p])
-            out[o] = 47
-            return self._number(o + 1, self.transcript_exon[t + 1] - self.transcript_exon[t])
-        if code == 35:
-            if self.p_intron_first[p] == 0 or t < 0:
-                return o
-            o = self._range(o, self.p_intron_first[p], self.p_intron_last[p])
-            out[o] = 47
-            return self._number(o + 1, self.transcript_exon[t + 1] - self.transcript_exon[t] - 1)
-        if code == 36:
-            return self._escaped(o, self.hgvsc, p, 0)
-        if code == 37:
-            return self._escaped(o, self.hgvsp, p, 0)
-        if code == 38:
-            return self._range(o, self.p_cdna_start[p], self.p_cdna_end[p])
-        if code == 39:
-            return self._range(o, self.p_cds_start[p], self.p_cds_end[p])
-        if code == 40:
-            return self._range(o, self.p_protein_start[p], self.p_protein_end[p])
-        if code == 41:
-            return self._change(o, self.p_peptide[p], self.p_ref_peptide[p], self.p_alt_peptide[p])
-        if code == 42:
-            return self._change(o, self.p_codon[p], self.p_ref_codon[p], self.p_alt_codon[p])
-        if code == 43:
-            return self._number(o, self.p_distance[p]) if self.p_distance[p] >= 0 else o
-        if code == 44:
+            o = self._terms(o, self.p_terms[p])
+        elif code == 33:
+            o = self._words(o, self.impacts, self.impact_of[self._known_rank(self.p_terms[p])])
+        elif code == 34:
+            if self.p_exon_first[p] and t >= 0:
+                o = self._range(o, self.p_exon_first[p], self.p_exon_last[p])
+                o = self._of(o, self.transcript_exon[t + 1] - self.transcript_exon[t])
+        elif code == 35:
+            if self.p_intron_first[p] and t >= 0:
+                o = self._range(o, self.p_intron_first[p], self.p_intron_last[p])
+                o = self._of(o, self.transcript_exon[t + 1] - self.transcript_exon[t] - 1)
+        elif code == 36:
+            o = self._escaped(o, self.hgvsc, p, 0)
+        elif code == 37:
+            o = self._escaped(o, self.hgvsp, p, 0)
+        elif code == 38:
+            o = self._range(o, self.p_cdna_start[p], self.p_cdna_end[p])
+        elif code == 39:
+            o = self._range(o, self.p_cds_start[p], self.p_cds_end[p])
+        elif code == 40:
+            o = self._range(o, self.p_protein_start[p], self.p_protein_end[p])
+        elif code == 41:
+            o = self._change(o, self.p_peptide[p], self.p_ref_peptide[p], self.p_alt_peptide[p])
+        elif code == 42:
+            o = self._change(o, self.p_codon[p], self.p_ref_codon[p], self.p_alt_codon[p])
+        elif code == 43:
+            o = self._number(o, self.p_distance[p]) if self.p_distance[p] >= 0 else o
+        elif code == 44:
             if self.has_picked and self.picked[p]:
-                out[o] = 49
+                self.out[o] = 49
                 o += 1
-            return o
-        return self._rarer(o, code, p, t)
+        else:
+            o = self._rarer(o, code, p, t)
+        return o
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _of(self, o: cython.longlong, total: cython.longlong) -> cython.longlong:
+        """`/12`: of how many."""
+        self.out[o] = 47
+        return self._number(o + 1, total)
 
     @cython.cfunc
     @cython.nogil
@@ -999,47 +1036,50 @@ class Renderer:
     @cython.exceptval(check=False)
     def _of_variant(self, o: cython.longlong, code: cython.int, v: cython.longlong) -> cython.longlong:
         """A field that all transcripts of an allele share."""
-        out: cython.p_uchar = self._out()
-        r: cython.longlong = self._record_of(v)
-        begin: cython.longlong = self.line_start[r]
+        r: cython.longlong
+        begin: cython.longlong
         if code == 64:
             return self._allele(o, v)
+        r = self._record_of(v)
+        begin = self.line_start[r]
         if code == 65:
-            return self._number(o, self.v_allele[v])
-        if code == 66:
+            o = self._number(o, self.v_allele[v])
+        elif code == 66:
             if self.fields[r, 2] - self.fields[r, 1] == 2 and self.text[begin + self.fields[r, 1] + 1] == 46:
-                return self._made_name(o, r, v)
-            return self._column(o, begin + self.fields[r, 1] + 1, begin + self.fields[r, 2])
-        if code == 67:
+                o = self._made_name(o, r, v)
+            else:
+                o = self._column(o, begin + self.fields[r, 1] + 1, begin + self.fields[r, 2])
+        elif code == 67:
             o = self._column(o, begin, begin + self.fields[r, 0])
-            out[o] = 58
-            return self._range(o + 1, self.v_start[v], self.v_end[v])
-        if code == 68:
-            return self._column(o, begin, begin + self.fields[r, 0])
-        if code == 69:
-            return self._number(o, self.v_position[v])
-        if code == 70:
-            return self._column(o, begin + self.fields[r, 2] + 1, begin + self.fields[r, 3])
-        if code == 71:
-            return self._column(o, self.raw_alt[v], self.raw_alt[v] + self.raw_alt_length[v])
-        if code == 72:
+            self.out[o] = 58
+            o = self._range(o + 1, self.v_start[v], self.v_end[v])
+        elif code == 68:
+            o = self._column(o, begin, begin + self.fields[r, 0])
+        elif code == 69:
+            o = self._number(o, self.v_position[v])
+        elif code == 70:
+            o = self._column(o, begin + self.fields[r, 2] + 1, begin + self.fields[r, 3])
+        elif code == 71:
+            o = self._column(o, self.raw_alt[v], self.raw_alt[v] + self.raw_alt_length[v])
+        elif code == 72:
             if self.v_sv[v]:
-                return self._words(o, self.sv_names, self.v_sv[v])
-            return self._words(o, self.classes, self.v_record_kind[v])
-        if code == 73:
-            return self._escaped(o, self.hgvsg, v, 0)
-        if code == 74:
-            return self._escaped(o, self.spdi, v, 0)
-        if code == 75:
-            return self._escaped(o, self.spdi_canonical, v, 0)
-        if code == 76:
-            return self._escaped(o, self.vrs, v, 0)
-        if code == 77:
-            return self._escaped(o, self.known, v, 0)
-        if code == 78:
-            return self._escaped(o, self.extra, v, 0)
-        if code >= 128:  # known facts, one text after the other
-            return self._escaped(o, self.facts, (code - 128) * self.facts_step + v, 0)
+                o = self._words(o, self.sv_names, self.v_sv[v])
+            else:
+                o = self._words(o, self.classes, self.v_record_kind[v])
+        elif code == 73:
+            o = self._escaped(o, self.hgvsg, v, 0)
+        elif code == 74:
+            o = self._escaped(o, self.spdi, v, 0)
+        elif code == 75:
+            o = self._escaped(o, self.spdi_canonical, v, 0)
+        elif code == 76:
+            o = self._escaped(o, self.vrs, v, 0)
+        elif code == 77:
+            o = self._escaped(o, self.known, v, 0)
+        elif code == 78:
+            o = self._escaped(o, self.extra, v, 0)
+        elif code >= 128:  # known facts, one text after the other
+            o = self._escaped(o, self.facts, (code - 128) * self.facts_step + v, 0)
         return o
 
     @cython.cfunc
