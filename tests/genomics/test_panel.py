@@ -124,6 +124,29 @@ def test_outside_the_regions(bundle):
         resolve(bundle, "17-1000000-A-G")
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "kind", "terms_of_brca1"),
+    [
+        (43_000_000, 43_200_000, "DEL", "transcript_ablation"),  # begins before the region
+        (43_030_000, 43_300_000, "DEL", "transcript_ablation"),  # ends behind it
+        (43_000_000, 43_300_000, "DUP", "transcript_amplification"),
+        (43_215_000, 43_300_000, "DEL", ""),  # touches the region, but no gene of it
+        (1_000_000, 1_100_000, "DEL", ""),
+    ],
+)
+def test_structural_variants_larger_than_a_region(bundle, start, end, kind, terms_of_brca1):
+    """A gene that lies in known sequence can be lost together with what nobody knows."""
+    rows = variants_of_record(bundle.contig("17"), start, "N", [f"<{kind}>"], {"SVTYPE": kind, "END": str(end)})
+    variants = Variants.of_rows(rows)
+    pairs = judge(bundle, variants)
+    found = [
+        (bundle.text("transcript_name", int(pairs.transcript[row])), ",".join(terms.names(int(pairs.terms[row]))))
+        for row in range(pairs.count)
+    ]
+    assert found == ([("NM_007294.3", terms_of_brca1)] if terms_of_brca1 else [])
+    assert variants.flags[0] & OUTSIDE_REFERENCE
+
+
 def test_every_label_has_the_bases_of_the_reference(bundle, held):
     said = facts(held)
     sample = random.Random(3).sample(said, 3000)
