@@ -157,7 +157,7 @@ class Aligner:
         self._options = options or Options()
         self._finder = Finder(self._references, self._options.largest_gap)
         self._wave = np.empty(_WAVE_ROOM, np.int32)
-        self._head = np.empty(3 * (_WAVE_COSTS + 1), np.int64)
+        self._head = np.empty(4 * (_WAVE_COSTS + 1), np.int64)
         self._blocks = np.empty(5 << 10, np.int64)
         self._ends = np.zeros(8, np.int64)
 
@@ -197,6 +197,7 @@ class Aligner:
         """
         parts: list[list[Aligned]] = []
         length = len(turned[0])
+        rivals = _most_alternatives(length)
         whole, rival_from = False, 0.0  # once all is explained, only rivals count
         for chain in chains:
             if chain.score < floor or (whole and chain.score < rival_from):
@@ -213,7 +214,7 @@ class Aligner:
                     whole = not _rest(length, [part[0] for part in parts])
                 else:
                     _add(home, one)
-            elif chain.score >= _RIVAL * home[0].chain.score and len(home) <= _MOST_ALTERNATIVES:
+            elif chain.score >= _RIVAL * home[0].chain.score and len(home) <= rivals:
                 _add(home, self._align(turned[chain.reverse], chain))
         for part in parts:
             part.sort(key=lambda one: -one.score)
@@ -419,7 +420,7 @@ class Aligner:
             tuple(calls),
             tuple(uncalled),
             tuple(_place_of(one, length) for one in near),
-            len(near) >= _MOST_ALTERNATIVES,
+            len(near) >= _most_alternatives(length),
         )
 
     def _without_place(self, dna: Dna, outcome: Outcome, reason: str) -> Answer:
@@ -451,6 +452,11 @@ class Aligner:
             self._names,
             dna.uracil,
         )
+
+
+def _most_alternatives(length: int) -> int:
+    """How many rivals of a place are aligned: fewer for long queries, which bounds the time for each base."""
+    return max(4, min(_MOST_ALTERNATIVES, 100_000 // length))
 
 
 def _home(parts: list[list[Aligned]], start: int, end: int, length: int) -> list[Aligned] | None:

@@ -2,7 +2,6 @@
 # pyright: basic, reportGeneralTypeIssues=false, reportInvalidTypeForm=false, reportMissingModuleSource=false
 # pyright: reportAttributeAccessIssue=false, reportInvalidTypeArguments=false, reportIndexIssue=false
 # pyright: reportAssignmentType=false
-# ruff: noqa: C901, PLR0912, PLR0915 (two loops of the wavefront are long because their cells share a dozen registers)
 # (annotations are Cython's here: `type[::1]` is contiguous memory)
 """Placing a DNA string in a reference: seed look-up, chaining, and exact alignment of what lies between exact matches.
 
@@ -597,9 +596,9 @@ def _reach(
     d: cython.longlong,
 ) -> cython.longlong:
     """How far along the window diagonal `d` was reached at cost `s`: any way (plane 0), by insertion 1, deletion 2."""
-    if s < 0 or d < head[3 * s + 1] or d > head[3 * s + 2]:
+    if s < 0 or d < head[4 * s + 1] or d > head[4 * s + 2]:
         return -(1 << 29)
-    return wave[head[3 * s] + plane * (head[3 * s + 2] - head[3 * s + 1] + 1) + d - head[3 * s + 1]]
+    return wave[head[4 * s] + plane * head[4 * s + 3] + d - head[4 * s + 1]]
 
 
 @cython.cfunc
@@ -623,7 +622,7 @@ def _wavefront(
 
     The wavefront algorithm with affine gaps (Marco-Sola and others, Bioinformatics 2021;37:456): for each cost in turn
     the furthest place reached on each diagonal. `result[4:7]` gets cost, diagonal and place of the end. With `open_end`
-    the end is where matched length less cost is best, the query's own end having five for nothing. False: the cost or
+    the end is where matched length less cost is best, the query's own end having ten for nothing. False: the cost or
     the memory would be more than there is.
     """
     s: cython.longlong
@@ -654,23 +653,24 @@ def _wavefront(
         else:
             for source in range(3):
                 other = s - 3 if source == 0 else (s - 7 if source == 1 else s - 1)
-                if other < 0 or head[3 * other + 1] > head[3 * other + 2]:
+                if other < 0 or head[4 * other + 1] > head[4 * other + 2]:
                     continue
                 d = 0 if source == 0 else 1
                 if low > high:
-                    low = head[3 * other + 1] - d
-                    high = head[3 * other + 2] + d
+                    low = head[4 * other + 1] - d
+                    high = head[4 * other + 2] + d
                 else:
-                    low = min(low, head[3 * other + 1] - d)
-                    high = max(high, head[3 * other + 2] + d)
+                    low = min(low, head[4 * other + 1] - d)
+                    high = max(high, head[4 * other + 2] + d)
             low = max(low, -n)
             high = min(high, m)
-        head[3 * s] = start
-        head[3 * s + 1] = low
-        head[3 * s + 2] = high
+        head[4 * s] = start
+        head[4 * s + 1] = low
+        head[4 * s + 2] = high
         if low > high:
             continue
         width = high - low + 1
+        head[4 * s + 3] = width
         if start + 3 * width > room:
             return False
         here = none
@@ -706,7 +706,7 @@ def _wavefront(
                 if open_end:
                     gain = (min(v, h)) - s
                     if v == n:
-                        gain += 5
+                        gain += 10
                     here = max(here, gain)
                     if gain > best:
                         best = gain
@@ -723,11 +723,19 @@ def _wavefront(
             wave[start + width + d - low] = inserted if inserted >= 0 else none
             wave[start + 2 * width + d - low] = deleted if deleted >= 0 else none
         if not reached:  # an empty front, as if it had not been
-            head[3 * s + 1] = 1
-            head[3 * s + 2] = 0
+            head[4 * s + 1] = 1
+            head[4 * s + 2] = 0
             continue
         start += 3 * width
         if open_end:
+            # What lies eighty below the best at the rim of a front is given up, or fronts would widen for ever.
+            while low < high and _reach(wave, head, s, 0, low) + (0 if low < 0 else -low) - s < best - 80:
+                low += 1
+                head[4 * s] += 1
+                head[4 * s + 1] = low
+            while low < high and _reach(wave, head, s, 0, high) + (0 if high < 0 else -high) - s < best - 80:
+                high -= 1
+                head[4 * s + 2] = high
             if result[6] - result[5] == n:
                 return True  # a later front could only come there at more cost
             # Sixty below the best is more than an insertion or deletion near an end can win back. The fronts that the
@@ -911,7 +919,7 @@ def _align(
     made: cython.longlong = 0
     n: cython.longlong = query.shape[0]
     m: cython.longlong = window.shape[0]
-    most: cython.longlong = head.shape[0] // 3 - 1
+    most: cython.longlong = head.shape[0] // 4 - 1
     q: cython.longlong
     w: cython.longlong
     i: cython.longlong
@@ -1063,8 +1071,8 @@ def _between(
     if n == 0 or m == 0:
         _put(blocks, made, q, w, 1, 0, n, 0, m)
         return made + 1
-    limit = (max(m, n)) + 40
-    limit = min(limit, most)
+    # One difference in four bases: what costs more does not resemble the reference, and looking on is dear.
+    limit = min(max(n, m) - min(n, m) + 3 * min(n, m) // 4 + 40, most)
     # Walked backwards, so that of equally good alignments the one with its gaps furthest left comes out.
     if _wavefront(query, a - 1, n, window, b - 1, m, -1, False, limit, wave, head, result):
         limit = _trace(a - 1, b - 1, -1, wave, head, result, blocks, made)
@@ -1084,7 +1092,7 @@ def between(
 ) -> int:
     """The differences between the whole query and the whole window, as `differences` writes them."""
     made: cython.longlong
-    most: cython.longlong = head.shape[0] // 3 - 1
+    most: cython.longlong = head.shape[0] // 4 - 1
     with cython.nogil:
         made = _between(query, window, 0, query.shape[0], 0, window.shape[0], most, wave, head, ends, blocks, 0)
     return made
