@@ -212,3 +212,14 @@ def test_haplogroup_bases():
     place = tables.bases.index("A")
     share = tables.counts[tables.names.index("R0"), place, 262] / sizes["R0"]
     assert share < 0.1  # rCRS has 263A, which hardly anybody else has
+
+
+def test_gnomad_by_haplogroup():
+    found = mito.haplogroup_counts()
+    assert len(found.names) == 29
+    assert len(found.variants) == 18_164
+    assert found.counts.shape == found.genomes.shape == (29, 18_164)
+    assert (found.counts <= found.genomes).all()
+    column, l2 = found.variants.index((10115, "T", "C")), found.names.index("L2")  # one of the marks of L2
+    assert (found.counts[l2, column], found.genomes[l2, column]) == (4715, 4724)
+    assert found.counts[:, column].sum() < 4800

@@ -255,3 +255,27 @@ def haplogroup_bases() -> HaplogroupBases:
         counts[:, index, here] = rest[:, here]
     counts.flags.writeable = False
     return HaplogroupBases(tuple(held.about["haplogroup_tables"]), bases, sizes, counts)
+
+
+@dataclass(frozen=True, slots=True)
+class HaplogroupCounts:
+    """In how many genomes of each haplogroup gnomAD v3.1 saw a variant, homoplasmic: `counts[haplogroup, variant]`.
+
+    `genomes` says among how many; 0 where nobody of the haplogroup has the variant, for gnomAD does not say it there.
+    """
+
+    names: tuple[str, ...]
+    variants: tuple[tuple[int, str, str], ...]  # position, ref, alt as VCF has them, in order
+    counts: Array
+    genomes: Array
+
+
+@cache
+def haplogroup_counts() -> HaplogroupCounts:
+    """gnomAD's counts by haplogroup. What it says by population stands in the bundle, in the facts called `gnomad`."""
+    names = ("gnomad_position", "gnomad_ref", "gnomad_alt", "gnomad_haplogroup_ac_hom", "gnomad_haplogroup_an")
+    held = compact.read(FACTS, names)
+    positions = held.array("gnomad_position").cumsum(dtype=np.int64).tolist()
+    variants = tuple(zip(positions, held.texts("gnomad_ref"), held.texts("gnomad_alt"), strict=True))
+    haplogroups = tuple(held.about["gnomad_haplogroups"])
+    return HaplogroupCounts(haplogroups, variants, held.array(names[3]), held.array(names[4]))
