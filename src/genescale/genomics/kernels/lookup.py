@@ -176,7 +176,7 @@ class Speller:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def _spell_one(  # noqa: PLR0911 - each return is one reason
+    def _spell_one(
         self,
         contig: cython.int,
         start: cython.longlong,
