@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from genescale.errors import InvalidInput
 from genescale.genomics.build import BuildReport, build_bundle
 from genescale.genomics.bundle import CODING, Bundle
 from support.shared_data import shared_data
@@ -96,6 +97,13 @@ def test_what_lies_between_regions_is_not_known(tmp_path: Path) -> None:
         assert bundle.sequence(0, start, end) is None
     assert bundle.array("segment_start").tolist() == [100, 130]
     assert bundle.array("segment_base").tolist() == [0, 10]
+
+
+def test_regions_beyond_the_end_of_the_chromosome_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "g.fa").write_text(">7:159345990-159345999\nAACCGGTTAA\n")
+    (tmp_path / "g.gff3").write_text(GENES)
+    with pytest.raises(InvalidInput, match=r"reach to base 159,345,999; in GRCh38.p14 it has 159,345,973"):
+        build_bundle(tmp_path / "b", name="b", fasta=tmp_path / "g.fa", genes=tmp_path / "g.gff3", assembly="GRCh38")
 
 
 def test_overlapping_regions_are_one(tmp_path: Path) -> None:

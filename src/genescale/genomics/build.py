@@ -299,6 +299,7 @@ def _contigs(
 ) -> tuple[list[b.Contig], str]:
     """What is known of each contig, from the sequence, the annotation, the table of assemblies and the caller."""
     whole = {record.name: record for record in records if not record.region}
+    reach = {record.name: _end(record) for record in sorted(records, key=_end)}
     lengths = {name: record.length for name, record in whole.items()}
     table = _assembly_in_table(lengths, annotation, choices)
     codes = _stated_codes(annotation)
@@ -307,6 +308,12 @@ def _contigs(
         record = whole.get(name)
         length, md5 = (record.length, record.md5) if record is not None else (None, None)
         known = known_contig(name, length, table) if table else None
+        if known is not None and reach[name] > known.length:
+            raise InvalidInput(
+                f"the regions of {name} reach to base {reach[name]:,}; in {table} it has {known.length:,}: "
+                "say the right --assembly",
+                code="other_assembly",
+            )
         theirs = _annotation_name(name, known, annotation)
         note = annotation.notes.get(theirs, ContigNote())
         aliases = aliases_of(name, known, md5, [theirs, *note.names])
@@ -326,6 +333,10 @@ def _contigs(
         )
     _check_choices(found, choices)
     return found, choices.assembly or annotation.assembly or table
+
+
+def _end(record: Sequence) -> int:
+    return record.start + record.length
 
 
 def _annotation_name(name: str, known: Known | None, annotation: Annotation) -> str:
