@@ -257,7 +257,7 @@ def test_a_slow_server_is_not_waited_for(server: VepServer, clock: ManualClock):
     annotator = annotator_of(server, clock, timeout_s=0.3)
     server.script = [slow(1.0)]
     assert annotator.source() == "ensembl-rest 115 GRCh38"
-    assert len(server.calls("/info/software")) == 2
+    assert len(server.calls("/info/software")) >= 2
     annotator.close()
 
 
