@@ -162,6 +162,10 @@ class Annotator:
         self._tally = Tally()
         if options.phased and not self.layout.info:
             raise InvalidInput("phased variants are told in VCF output", code="bad_option")
+        if options.phased and options.shift_3prime:
+            raise InvalidInput(
+                "phased variants are judged where their lines have them, not 3'-shifted", code="bad_option"
+            )
         self._phased: Phased | None = None
 
     def tally(self) -> Tally:

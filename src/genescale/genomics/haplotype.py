@@ -84,9 +84,9 @@ class Compound:
 class Coding:
     """The coding sequence of one transcript, ready to be edited. `start` is the cDNA position of the first codon."""
 
-    def __init__(self, bundle: Bundle, transcript: int) -> None:
+    def __init__(self, bundle: Bundle, model: Transcript) -> None:
         """Read it from the arrays of `bundle`."""
-        model = Transcript(bundle, transcript)
+        transcript = model.index
         begin = int(bundle.array("transcript_mrna")[transcript])
         phase = int(bundle.array("transcript_phase")[transcript])
         table = int(bundle.array("transcript_table")[transcript])

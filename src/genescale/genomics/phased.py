@@ -20,6 +20,7 @@ from genescale.genomics import terms
 from genescale.genomics.bundle import Bundle
 from genescale.genomics.haplotype import Coding, Compound, Edit, compounds
 from genescale.genomics.places import reverse_complement
+from genescale.genomics.transcripts import Transcript
 from genescale.genomics.variants import NON_ACGT
 from genescale.genomics.vcf import INFO, NO_RECORD
 
@@ -62,6 +63,7 @@ class _Active:
     """A transcript in work: the records of coding variants on it, in order."""
 
     end: int
+    model: Transcript
     records: list[_Line] = field(default_factory=list[_Line])
     edits: list[dict[int, Edit]] = field(default_factory=list[dict[int, Edit]])
     calls: list[Sequence[Call | None]] = field(default_factory=list[Sequence[Call | None]])
@@ -75,7 +77,6 @@ class Phased:
         self._bundle = bundle
         self._samples = samples
         self._ends = bundle.array("transcript_end")
-        self._strand = bundle.array("transcript_strand")
         self._active: dict[int, _Active] = {}
         self._held: deque[_Line] = deque()
         self._place = (-1, 0)
@@ -131,23 +132,29 @@ class Phased:
         for transcript, mine in _by_transcript(rows, pairs):
             active = self._active.get(transcript)
             if active is None:
-                active = self._active[transcript] = _Active(int(self._ends[transcript]))
-            active.records.append(line)
-            active.calls.append(calls)
-            active.edits.append(dict(self._edit(row, scanner.variants, pairs) for row in mine))
+                active = _Active(int(self._ends[transcript]), Transcript(self._bundle, transcript))
+            found = (self._edit(active.model, row, scanner.variants, pairs) for row in mine)
+            edits = dict(edit for edit in found if edit is not None)
+            if edits:
+                self._active[transcript] = active
+                active.records.append(line)
+                active.calls.append(calls)
+                active.edits.append(edits)
 
-    def _edit(self, row: int, variants: Any, pairs: Any) -> tuple[int, Edit]:
-        """The allele number and the edit of one coding row."""
+    def _edit(self, on: Transcript, row: int, variants: Any, pairs: Any) -> tuple[int, Edit] | None:
+        """The allele number and the edit of one coding row; None where it does not lie in the CDS as a whole.
+
+        An allele of a site with several has bases in common with REF; the edit is without them, so that alleles of
+        neighbouring lines meet only where their changes do.
+        """
         variant = int(pairs.variant[row])
-        ref, alt = variants.ref(variant), variants.alt(variant)
-        label = f"{int(variants.start[variant])}{ref or '-'}>{alt or '-'}"
-        start, end = int(pairs.cdna_start[row]), int(pairs.cdna_end[row])
-        if len(ref) == len(alt) != end - start + 1:
-            # The judge places a substitution where its bases differ; the alleles are as the line has them.
-            alt = _different(ref, alt)
-        along = alt if self._strand[int(pairs.transcript[row])] > 0 else reverse_complement(alt)
-        edit = Edit(start, end, along, label, int(pairs.terms[row]))
-        return int(variants.allele[variant]), edit
+        low, ref, alt = _trimmed(int(variants.start[variant]), variants.ref(variant), variants.alt(variant))
+        span = _cdna_span(on, low, low + len(ref) - 1)
+        if span is None or (not ref and not alt):
+            return None
+        label = f"{low}{ref or '-'}>{alt or '-'}"
+        along = alt if on.strand > 0 else reverse_complement(alt)
+        return int(variants.allele[variant]), Edit(*span, along, label, int(pairs.terms[row]))
 
     def _calls(self, block: Any, records: Any, record: int) -> list[Call | None]:
         start, end = int(records.line_start[record]), int(records.line_end[record])
@@ -183,10 +190,10 @@ class Phased:
         for transcript in transcripts:
             active = self._active.pop(transcript)
             if len(active.records) > 1:
-                self._judge(transcript, active)
+                self._judge(active)
 
-    def _judge(self, transcript: int, active: _Active) -> None:
-        coding = Coding(self._bundle, transcript)
+    def _judge(self, active: _Active) -> None:
+        coding = Coding(self._bundle, active.model)
         known: dict[tuple[tuple[int, int], ...], list[Compound]] = {}
         carriers: dict[Compound, dict[str, None]] = {}
         for number, name in enumerate(self._samples):
@@ -244,10 +251,26 @@ class Phased:
 _UNSAFE: Final = str.maketrans({",": "%2C", ";": "%3B", "=": "%3D", " ": "%20", "\t": "%09"})
 
 
-def _different(ref: str, alt: str) -> str:
-    """The part of `alt` from the first to the last base that differs from `ref`."""
-    places = [i for i, (a, b) in enumerate(zip(ref, alt, strict=True)) if a != b]
-    return alt[places[0] : places[-1] + 1] if places else ""
+def _trimmed(low: int, ref: str, alt: str) -> tuple[int, str, str]:
+    """Without the bases that both alleles end or begin with."""
+    same = 0
+    while same < min(len(ref), len(alt)) and ref[-1 - same] == alt[-1 - same]:
+        same += 1
+    ref, alt = ref[: len(ref) - same], alt[: len(alt) - same]
+    same = 0
+    while same < min(len(ref), len(alt)) and ref[same] == alt[same]:
+        same += 1
+    return low + same, ref[same:], alt[same:]
+
+
+def _cdna_span(on: Transcript, low: int, high: int) -> tuple[int, int] | None:
+    """First and last cDNA position of a span in the CDS; for an insertion first is last + 1, as low is high + 1."""
+    if low > high:
+        before, behind = (on.cdna_of(high), on.cdna_of(low))[:: on.strand]
+        last = before or behind - 1
+        return (last + 1, last) if (before or behind) and on.cds_start <= last < on.cds_end else None
+    first, last = sorted((on.cdna_of(low), on.cdna_of(high)))
+    return (first, last) if on.cds_start <= first and last <= on.cds_end else None
 
 
 def _coding_rows(scanner: Any, pairs: Any) -> Iterator[tuple[int, list[int]]]:

@@ -77,6 +77,13 @@ class Transcript:
             return exon.start + cdna - exon.cdna
         return exon.end - (cdna - exon.cdna)
 
+    def cdna_of(self, position: int) -> int:
+        """The cDNA position of the genomic `position`, 0 where no exon covers it."""
+        for exon in self.exons:
+            if exon.start <= position <= exon.end:
+                return exon.cdna + (position - exon.start if self.strand > 0 else exon.end - position)
+        return 0
+
     def cdna(self, numbering: str, position: Position) -> int:
         """The cDNA position of the base of `position` (its offset aside), in c. or n. numbering.
 
