@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from genescale.genomics import names
 from genescale.genomics.build import build_bundle
@@ -237,6 +239,33 @@ def test_alleles_of_a_million_bases_are_named(genes: Bundle) -> None:
     assert ours.hgvsc is not None
     assert ours.hgvsc[0].count("ins") == 1
     assert len(ours.hgvsc[0]) > 1_000_000
+
+
+@settings(max_examples=60)
+@given(
+    records=st.lists(
+        st.tuples(
+            st.one_of(st.integers(-3, 25_000), st.sampled_from((0, 1, 6_101, 8_300, 9_201, 19_999, 20_000))),
+            st.text("ACGTN", min_size=1, max_size=40),
+            st.one_of(st.text("ACGTNR", min_size=1, max_size=40), st.sampled_from(("*", ".", "<DEL>", "A]chr1:9]"))),
+        ),
+        max_size=30,
+    ),
+    strict=st.booleans(),
+)
+def test_no_input_breaks_a_batch(genes: Bundle, records: list[tuple[int, str, str]], strict: bool) -> None:
+    ours, pairs = _names(genes, *records, strict=strict)
+    for kind in ALL:
+        column = getattr(ours, kind)
+        assert len(column) in (pairs.count, len(records))
+        assert all(text.isprintable() for text in column.texts())
+
+
+def test_a_long_allele_replaced_by_a_short_one_has_its_spdi(genes: Bundle) -> None:
+    bases = sequence()
+    texts = _names(genes, (1, bases, "TT"))[0].spdi
+    assert texts is not None
+    assert texts[0] == f"chr1:0:{bases}:TT"
 
 
 def test_brackets_and_the_escaped_equal_sign_are_options(strict: _Named) -> None:

@@ -844,6 +844,7 @@ def write_spdi(
                     pen.room - pen.at
                     < 100
                     + variants.alt_length[row]
+                    + variants.ref_length[row]
                     + genes.contig_name_offset[contig + 1]
                     - genes.contig_name_offset[contig]
                 ):
