@@ -37,7 +37,7 @@ from genescale.genomics.aliases import (
 )
 from genescale.genomics.bundle import content_digest, file_digest, text_pool
 from genescale.genomics.bundle_writer import Writer, install
-from genescale.genomics.fasta import Segment, Sequence, pack_fasta, segments_of
+from genescale.genomics.fasta import Segment, Sequence, blocks, pack_fasta, segments_of
 from genescale.genomics.gene_models import GeneModels, Places, gene_models, ranges
 from genescale.genomics.gff import Annotation, ContigNote, Dropped, read_annotation
 from genescale.genomics.splicing import Trouble, write_transcripts
@@ -129,16 +129,12 @@ def _silent(phase: str, done: int) -> None:
 
 
 def _build(folder: Path, name: str, fasta: Path, genes: Path, choices: Choices, progress: Progress) -> BuildReport:
+    for number in choices.codon_tables.values():
+        codons.genetic_code(number)
+    for file in (fasta, genes):
+        next(blocks(file), b"")  # a file that cannot be read is told before the minute that the genome takes
     writer = Writer(folder)
-    packed, merged = folder / "packed", folder / "merged"
-    records = pack_fasta(fasta, packed, lambda done: progress("reading the genome", done), choices.without)
-    for record in records:
-        if not record.region:
-            refuse_old_mitochondrion(record.name, record.length, f"{fasta}, line {record.line}")
-    names, segments, source = segments_of(records, packed, merged)
-    writer.adopt("sequence", source, "|u1")
-    packed.unlink(missing_ok=True)
-    merged.unlink(missing_ok=True)
+    records, names, segments = _write_sequence(writer, fasta, choices, progress)
     annotation = read_annotation(genes, lambda done: progress("reading the genes", done))
     contigs, assembly = _contigs(names, records, annotation, choices)
     _write_contigs(writer, contigs, segments)
@@ -158,15 +154,7 @@ def _build(folder: Path, name: str, fasta: Path, genes: Path, choices: Choices, 
         _refuse_untranslatable(trouble, coding, genes)
     progress("writing", 0)
     _write_index(writer, models, len(contigs))
-    for key, value in models.arrays.items():
-        writer.write(key, value)
-    for pool, entries in models.pools.items():
-        text, offset = text_pool(entries)
-        writer.write(f"{pool}_text", text)
-        writer.write(f"{pool}_offset", offset)
-        if pool in b.SEARCHED_POOLS:
-            order = sorted(range(len(entries)), key=entries.__getitem__)
-            writer.write(f"{pool}_sorted", np.array(order, np.int32))
+    _write_models(writer, models)
     listing = _listing(name, assembly, places, choices, contigs, models, annotation, writer, fasta, genes)
     (folder / b.LIST_FILE).write_text(json.dumps(listing, indent=1) + "\n")
     return BuildReport(
@@ -188,6 +176,34 @@ def _build(folder: Path, name: str, fasta: Path, genes: Path, choices: Choices, 
         models.uneven,
         _notes(trouble, coding, contigs, annotation, index),
     )
+
+
+def _write_sequence(
+    writer: Writer, fasta: Path, choices: Choices, progress: Progress
+) -> tuple[list[Sequence], list[str], list[Segment]]:
+    """The packed bases; returns the records of the FASTA file, the contigs they are of, and the known segments."""
+    packed, merged = writer.folder / "packed", writer.folder / "merged"
+    records = pack_fasta(fasta, packed, lambda done: progress("reading the genome", done), choices.without)
+    for record in records:
+        if not record.region:
+            refuse_old_mitochondrion(record.name, record.length, f"{fasta}, line {record.line}")
+    names, segments, source = segments_of(records, packed, merged)
+    writer.adopt("sequence", source, "|u1")
+    packed.unlink()
+    merged.unlink(missing_ok=True)
+    return records, names, segments
+
+
+def _write_models(writer: Writer, models: GeneModels) -> None:
+    for key, value in models.arrays.items():
+        writer.write(key, value)
+    for pool, entries in models.pools.items():
+        text, offset = text_pool(entries)
+        writer.write(f"{pool}_text", text)
+        writer.write(f"{pool}_offset", offset)
+        if pool in b.SEARCHED_POOLS:
+            order = sorted(range(len(entries)), key=entries.__getitem__)
+            writer.write(f"{pool}_sorted", np.array(order, np.int32))
 
 
 def _listing(
@@ -361,8 +377,6 @@ def _check_choices(contigs: list[b.Contig], choices: Choices) -> None:
     for name in (*choices.codon_tables, *choices.circular):
         if name not in index:
             raise UnknownName(f"the genome has no contig {name!r}; it has {usual_names(contigs)}")
-    for table in choices.codon_tables.values():
-        codons.genetic_code(table)
 
 
 def _stated_codes(annotation: Annotation) -> dict[str, int]:
