@@ -41,7 +41,7 @@ def queries() -> list[Dna]:
         CIRCLE[-80:] + CIRCLE[:90],
         REFERENCE[:300] + CIRCLE[100:400],
     ]
-    for _ in range(12):
+    for _ in range(5):
         at = draw.randrange(100, 2_000)
         text = list(REFERENCE[at : at + draw.randrange(60, 400)])
         for _ in range(draw.randrange(6)):

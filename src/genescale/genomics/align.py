@@ -83,7 +83,8 @@ class Placement(Place):
     """The best place of the query, or of a part of it, with the differences there.
 
     `identity` counts a gap as one difference, whatever its length. `alternatives` are other places that fit nearly as
-    well, best first; `more_alternatives` says that there are still others.
+    well, best first; `more_alternatives` says that there are still others. `next_best` is the best place that does not
+    fit nearly as well: a pseudogene, say, or the nuclear copy of a mitochondrial gene when both bundles are searched.
     """
 
     matches: int
@@ -94,6 +95,7 @@ class Placement(Place):
     uncalled: tuple[Uncalled, ...]
     alternatives: tuple[Place, ...] = ()
     more_alternatives: bool = False
+    next_best: Place | None = None
 
     @property
     def ambiguous(self) -> bool:
@@ -172,14 +174,16 @@ class Aligner:
         minimum = self._options.minimum_length
         if known == 0:
             return self._without_place(dna, "no_bases", "it has no base but N")
+        turned = (dna.codes, reverse_complement(dna.codes))
         if known < minimum:
-            reason = f"{known} known bases are too few to place uniquely; {minimum} are needed"
+            times = self._finder.exact_places(turned) if known == len(dna) else None
+            counted = "" if times is None else f"; it occurs exactly {times} time{'s' * (times != 1)}"
+            reason = f"{known} known bases are too few to place uniquely, {minimum} are needed{counted}"
             return self._without_place(dna, "too_short", reason)
         unit = repeat_unit(dna.codes)
         if unit:
             reason = f"it repeats {unit} base{'s' * (unit > 1)} over and over; send it with what lies beside it"
             return self._without_place(dna, "too_repetitive", reason)
-        turned = (dna.codes, reverse_complement(dna.codes))
         chains, repetitive = self._finder.chains(turned, known)
         floor = self._finder.floor(len(dna))
         parts = self._parts(turned, chains, floor)
@@ -421,6 +425,7 @@ class Aligner:
             tuple(uncalled),
             tuple(_place_of(one, length) for one in near),
             len(near) >= _most_alternatives(length),
+            _place_of(part[len(near) + 1], length) if len(part) > len(near) + 1 else None,
         )
 
     def _without_place(self, dna: Dna, outcome: Outcome, reason: str) -> Answer:

@@ -198,17 +198,32 @@ class Finder:
     def _search(self, turned: tuple[bytes, bytes], *, period: int, most: int, near: bool) -> list[Chain]:
         chains: list[Chain] = []
         self._tally[:] = 0
+        length = len(turned[0])
         for reference in self._references:
+            least = reference.k + (0 if length <= _LONG else 5) - (4 if near else 0)
             for reverse in (False, True):
-                chains += self._search_one(reference, turned[reverse], reverse, period, most, near)
+                found = self._matches(reference, turned[reverse], period, most, least, near)
+                if found.size:
+                    chains += self._chained(reference, found, reverse, length)
         chains.sort(key=lambda chain: -chain.score)
         return chains
 
-    def _search_one(
-        self, reference: Reference, codes: bytes, reverse: bool, period: int, most: int, near: bool
-    ) -> list[Chain]:
+    def exact_places(self, turned: tuple[bytes, bytes]) -> int | None:
+        """How often the whole query occurs, on either strand; None when it is too short for the index to tell."""
+        length = len(turned[0])
+        if any(reference.k + reference.stride - 1 > length for reference in self._references):
+            return None
+        places: set[tuple[str, bool, int, int]] = set()
+        for reference in self._references:
+            for reverse in (False, True):
+                found = self._matches(reference, turned[reverse], 1, 100_000, length, False)
+                for _, at, _, stretch in found.tolist():
+                    places.add((reference.name, reverse, stretch, at % int(reference.length[stretch])))
+        return len(places)
+
+    def _matches(self, reference: Reference, codes: bytes, period: int, most: int, least: int, near: bool) -> Array:
+        """Exact matches on one strand: place in the query, place in the stretch, length, stretch."""
         length = len(codes)
-        least = reference.k + (0 if length <= _LONG else 5) - (4 if near else 0)
         slots = 1 << min(20, max(10, (length // 4).bit_length()))
         if self._recent.size < 2 * slots:
             self._recent = np.empty(2 * slots, np.int64)
@@ -229,9 +244,7 @@ class Finder:
             self._found[:room].data,
             self._tally.data,
         )
-        if not count:
-            return []
-        return self._chained(reference, self._found[: 4 * count].reshape(-1, 4), reverse, length)
+        return self._found[: 4 * count].reshape(-1, 4)
 
     def _chained(self, reference: Reference, found: Array, reverse: bool, length: int) -> list[Chain]:
         """The matches of one strand joined to chains, best first."""
