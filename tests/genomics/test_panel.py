@@ -10,6 +10,7 @@ import pytest
 
 from genescale.errors import OutsideReference
 from genescale.genomics import compact, embedded_build, terms
+from genescale.genomics.annotate import Annotator, Options
 from genescale.genomics.build import build_bundle
 from genescale.genomics.bundle import Bundle
 from genescale.genomics.consequence import judge
@@ -19,6 +20,7 @@ from genescale.genomics.names import write_names
 from genescale.genomics.references import verify
 from genescale.genomics.resolve import resolve, variants_of
 from genescale.genomics.variants import OUTSIDE_REFERENCE, Variants, variants_of_record
+from genescale.genomics.vcf import read_header
 from support.embedded_bundles import embedded
 from support.shared_data import shared_data
 
@@ -145,6 +147,19 @@ def test_structural_variants_larger_than_a_region(bundle, start, end, kind, term
     ]
     assert found == ([("NM_007294.3", terms_of_brca1)] if terms_of_brca1 else [])
     assert variants.flags[0] & OUTSIDE_REFERENCE
+
+
+def test_no_line_goes_unanswered(bundle):
+    """Each line of a file has rows or a reason, also where only the judge sees that it leaves the region."""
+    head = b"##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    places = [(43_000_000, 43_200_000), (43_215_000, 43_300_000), (1_000_000, 1_100_000)]
+    lines = b"".join(b"chr17\t%d\t.\tN\t<DEL>\t.\t.\tSVTYPE=DEL;END=%d\n" % place for place in places)
+    annotator = Annotator(bundle, Options(fields=("symbol", "consequence")))
+    annotator.header(read_header(head))
+    answered = b"".join(bytes(piece) for piece in annotator.block(lines)).splitlines()
+    assert b"CSQ=BRCA1|transcript_ablation" in answered[0]
+    assert all(line.endswith(b"GENESCALE_SKIPPED=outside_reference") for line in answered[1:])
+    assert annotator.tally().reasons["outside_reference"] == 2
 
 
 def test_every_label_has_the_bases_of_the_reference(bundle, held):

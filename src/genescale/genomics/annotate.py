@@ -20,6 +20,7 @@ import numpy as np
 from genescale import __version__
 from genescale.errors import InvalidInput, UnknownName
 from genescale.genomics import bgzf, inputs, mito
+from genescale.genomics import variants as variant_flags
 from genescale.genomics.bundle import Bundle
 from genescale.genomics.consequence import Pairs, judge
 from genescale.genomics.inputs import Form, Refused
@@ -33,6 +34,7 @@ from genescale.genomics.terms import names as term_names
 from genescale.genomics.vcf import (
     FAULTS,
     NO_RECORD,
+    OUTSIDE_REFERENCE,
     REASONS,
     UNKNOWN_CONTIG,
     Header,
@@ -204,9 +206,8 @@ class Annotator:
         at = 0
         while at < len(block):
             at = scanner.scan(block, at)
-            self._look(block, line)
+            pieces = self._batch(block, line)
             line += scanner.records.count
-            pieces = self._batch(block)
             if self._phased is None:
                 yield from pieces
             else:
@@ -218,7 +219,7 @@ class Annotator:
         """What is left to write when the input has ended."""
         return b"" if self._phased is None else self._phased.end()
 
-    def _batch(self, block: bytes | memoryview) -> Iterator[memoryview]:
+    def _batch(self, block: bytes | memoryview, line: int) -> Iterator[memoryview]:
         scanner = self._scanner
         pairs = judge(
             self.bundle,
@@ -228,6 +229,8 @@ class Annotator:
             check_reference=False,  # the scanner did
             into=self._pairs,
         )
+        self._mark_unjudged(pairs)
+        self._look(block, line)
         texts = Texts()
         if self._names:
             names = write_names(self.bundle, scanner.variants, pairs, strict=self.options.strict, which=self._names)
@@ -246,6 +249,16 @@ class Annotator:
             passed = self._filter.rows(scanner.variants, pairs)
             keep = passed if keep is None else keep & passed
         return self._renderer.render(block, scanner, pairs, texts, keep=keep, picked=picked)
+
+    def _mark_unjudged(self, pairs: Pairs) -> None:
+        """Give a reason to records of which the judge, and not the scanner, found that nobody knows the place."""
+        records, variants = self._scanner.records, self._scanner.variants
+        outside = (variants.flags[: variants.count] & variant_flags.OUTSIDE_REFERENCE) != 0
+        if not outside.any():
+            return
+        outside[pairs.variant[: pairs.count]] = False
+        rows = variants.record[: variants.count][outside]
+        records.status[rows] = np.where(records.status[rows] == 0, OUTSIDE_REFERENCE, records.status[rows])
 
     def _look(self, block: bytes | memoryview, line: int) -> None:
         """Count the lines of a batch, and remember what is wrong with them."""
