@@ -37,7 +37,7 @@ def queries() -> list[Dna]:
         REFERENCE[1_850:1_910] + "CACA" + REFERENCE[1_910:2_050],
         REFERENCE[2_300:2_440] + drawn(9, 30) + REFERENCE[2_470:2_600],
         REFERENCE[400:500] + "NNNN" + REFERENCE[504:560] + "RYK" + REFERENCE[563:640],
-        drawn(10, 200),
+        drawn(10, 60),
         CIRCLE[-80:] + CIRCLE[:90],
         REFERENCE[:300] + CIRCLE[100:400],
     ]
