@@ -219,6 +219,14 @@ def test_e26_an_insertion_of_one_base_is_not_in_frame(tmp_path: Path) -> None:
     check(genome, ATG + 15, "T", "TA", number=26, vep=vep, right="stop_retained_variant")
 
 
+def test_e27_the_whole_protein_decides_whether_a_stop_stays(tmp_path: Path) -> None:
+    genome = gene(tmp_path, CDS[:-3] + "TGA", u3="AAAACCCCCCCCCC")
+    vep = "frameshift_variant,stop_lost"
+    check(genome, ATG + 15, "TG", "T", number=27, vep=vep, right="stop_retained_variant")  # TGA|A becomes TAA
+    # GGA TGA becomes TAA GTA: the stop moves one codon forward
+    check(genome, ATG + 12, "GGATG", "TAAGT", number=27, vep="missense_variant", right="stop_gained")
+
+
 @pytest.mark.parametrize("pos", [ATG, ATG + 4, 112, 130, 151, 155])
 def test_where_vep_is_right_nothing_differs(tmp_path: Path, pos: int) -> None:
     genome = gene(tmp_path, CDS, introns={11: 40})

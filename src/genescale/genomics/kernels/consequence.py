@@ -80,10 +80,11 @@ RULE_STOP_PUSHED = cython.declare(cython.uint, 1 << 23)  # E-23
 RULE_SWALLOWED_ENDS = cython.declare(cython.uint, 1 << 24)  # E-24
 RULE_START_WITHOUT_UTR = cython.declare(cython.uint, 1 << 25)  # E-25
 RULE_WHOLE_CODONS = cython.declare(cython.uint, 1 << 26)  # E-26
+RULE_WHOLE_PROTEIN = cython.declare(cython.uint, 1 << 27)  # E-27
 # E-17, alleles judged with their padding, and E-19, where a symbolic insertion lies, are decided before any rule.
 PADDED = cython.declare(cython.longlong, 17)
 INSERTION_SPAN = cython.declare(cython.longlong, 19)
-ALL_RULES = cython.declare(cython.uint, 0x791F302)
+ALL_RULES = cython.declare(cython.uint, 0xF91F302)
 
 # transcript_flags
 CODING = cython.declare(cython.uint, 1)
@@ -1443,11 +1444,29 @@ class Judge:
             elif indel and over_stop and not stop_altered:
                 terms |= STOP_RETAINED
 
+        if (
+            self.has_peptides
+            and (ref_stop >= 0 or alt_stop >= 0)
+            and not partial
+            and not terms & STOP_RETAINED
+            and self._protein_is_the_same()
+        ):
+            self.alternatives = True  # E-27
+            if rules & RULE_WHOLE_PROTEIN:
+                terms = (terms & ~STOP_LOST) | STOP_RETAINED
         shift: cython.int = self.alt_length - (self.cds_end - self.cds_start + 1)
         if indel and not partial and not terms & STOP_RETAINED and self.cds_start and self.cds_end and shift % 3:
             terms |= FRAMESHIFT
         in_frame: cython.bint = self.has_peptides and not terms & FRAMESHIFT
         deletion: cython.bint = in_frame and not partial and self._is_inframe_deletion()
+        earlier: cython.bint = ref_stop > alt_stop >= 0 and not deletion and not terms & STOP_RETAINED
+        if earlier:
+            self.alternatives = True  # E-27
+            if not rules & RULE_WHOLE_PROTEIN:
+                earlier = False
+            elif in_frame and shift < 0 and shift % 3 == 0 and self._is_suffix():
+                deletion = True
+                earlier = False
         start_altered: cython.bint = indel and over_start and self._start_altered()
         if over_start and (not start_altered if indel else self._starts_with_atg(rules)):
             terms |= START_RETAINED
@@ -1464,11 +1483,11 @@ class Judge:
                 self.alternatives = True  # E-26
             if not (shift % 3 and rules & RULE_WHOLE_CODONS):
                 terms |= INFRAME_INSERTION
-        if deletion:
+        if deletion and not (shift % 3 and rules & RULE_WHOLE_CODONS):
             terms |= INFRAME_DELETION
 
         if self.has_peptides:
-            terms |= self._peptide_terms(terms, substitution, partial, ref_stop, alt_stop)
+            terms |= self._peptide_terms(terms, substitution, partial, -1 if earlier else ref_stop, alt_stop)
             if self.table != 1 and rules & RULE_GENETIC_CODE and self.protein_end == 1 and terms & START_RETAINED:
                 terms &= ~MISSENSE  # whatever the start codon, the first residue is Met
         if (
@@ -1626,6 +1645,40 @@ class Judge:
             return True
         self.alternatives = True  # E-23
         return not rules & RULE_STOP_PUSHED
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _protein_is_the_same(self) -> cython.bint:
+        """Whether the edited sequence, read on to its stop, is translated to the very protein that was there."""
+        i: cython.int = self.ref_from
+        k: cython.int = self.protein_start - 1
+        end: cython.int = self.tu_length - (self.cut_to - self.cut_from) + self.alt_length
+        residue: cython.int
+        while i + 2 < end and k <= self.protein_length:
+            residue = self.models.amino_acid(
+                self.table, self._edited_t(i), self._edited_t(i + 1), self._edited_t(i + 2)
+            )
+            if k == self.protein_length:
+                return residue == 42
+            if residue != self.models.protein[self.protein_at + k]:
+                return False
+            i += 3
+            k += 1
+        return False
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _is_suffix(self) -> cython.bint:
+        """Whether the reference peptide ends with the alternative one."""
+        i: cython.int
+        if self.ap > self.rp:
+            return False
+        for i in range(self.ap):
+            if self.letters[self.rp - self.ap + i] != self.letters[self.ap_at + i]:
+                return False
+        return True
 
     @cython.cfunc
     @cython.nogil
