@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,3 +135,27 @@ def test_every_name_from_clinvar(human: Bundle) -> None:
     assert others["same"] / others.total() > 0.994
     assert insertions["same"] / insertions.total() > 0.74
     assert insertions.total() + others.total() > 34_790
+
+
+@pytest.mark.slow
+def test_the_variant_of_a_clinvar_row_is_among_the_candidates_of_its_protein_name(human: Bundle) -> None:
+    names = set(human.texts("transcript_name"))
+    simple = re.compile(r"p\.[A-Z][a-z]{2}[0-9]+(?:[A-Z][a-z]{2}|=)")
+    csv.field_size_limit(1 << 30)
+    counts: Counter[str] = Counter()
+    with gzip.open(shared_data("clinvar-2016/clinvar_2016-06-05.b37.dev.tsv.gz"), "rt") as lines:
+        for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE):
+            transcript, protein = row["hgvs_c"].partition(":")[0], row["hgvs_p"].partition(":")[2]
+            if transcript not in names or not simple.fullmatch(protein) or len(row["ref"] + row["alt"]) != 2:
+                continue
+            pos = int(row["pos"])
+            wanted = VcfVariant(human.contig(row["chrom"]), row["chrom"], pos, row["ref"], row["alt"])
+            try:
+                found = resolve(human, f"{transcript}:{protein}")
+            except InvalidInput as error:
+                counts[error.code] += 1
+            else:
+                counts["among" if wanted in found.variants else "not among"] += 1
+    assert counts.total() > 23_000
+    assert counts["among"] / counts.total() > 0.996
+    assert counts.keys() == {"among", "not among", "ref_mismatch"}
