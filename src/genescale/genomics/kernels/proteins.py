@@ -171,7 +171,24 @@ class Reading:
             if not self.strict and 3 * residue + 3 > self.coding:
                 return 0  # the transcript ends before a stop
             return 42 if residue == self.residues or self.misread_table else 0
+        if residue == 0 and self.phase and self.strict and self.may_start():
+            return 77
         return self.models.protein[self.protein + residue]
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def may_start(self) -> cython.bint:
+        """Whether the first codon, of which one or two bases are not known, may be a start: to VEP it then is Met."""
+        a: cython.int
+        b: cython.int
+        for a in range(4):
+            for b in range(4):
+                if self.models.starts[
+                    125 * self.table + 25 * a + 5 * (b if self.phase > 1 else self.base_before(1)) + self.base_before(2)
+                ]:
+                    return True
+        return False
 
     @cython.cfunc
     @cython.nogil
@@ -991,7 +1008,11 @@ def _difference(
         if i == length:
             return 0
     if terms & 64:
-        return 8 if note != 3 else 3 if named else 37
+        if note == 3:
+            return 3 if named else 37
+        return 14 if reading.table != 1 else 8
+    if terms & 0x40000 and note >= 0:  # incomplete_terminal_codon: poly(A) completes it
+        return 15
     if not placed:
         return 37
     if note < 0:
