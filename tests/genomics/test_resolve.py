@@ -257,7 +257,12 @@ def test_an_unchanged_base_that_the_assembly_lacks_may_be_that_of_the_transcript
 
 
 def test_a_name_without_change_has_no_variants(bundle: Bundle) -> None:
-    for name in (f"NM_1.2:c.10{base(130)}=", "NM_1.2:c.=", f"1:g.130delins{base(130)}"):
+    for name in (
+        f"NM_1.2:c.10{base(130)}=",
+        "NM_1.2:c.=",
+        f"1:g.130delins{base(130)}",
+        f"1-130-{base(130)}-{base(130)}",
+    ):
         found = resolve(bundle, name)
         assert (found.variants, [note.code for note in found.notes]) == ((), ["no_change"])
 

@@ -145,7 +145,11 @@ def resolve_vcf(bundle: Bundle, chrom: str, pos: int, ref: str, alts: str, *, te
     place = f"{chrom}:{pos}"
     ref = ref.upper()
     if not _ALLELE.match(ref):
-        raise InvalidInput(f"REF {ref[:20]!r} holds no bases; for an insertion write the base before it", place=place)
+        raise InvalidInput(
+            f"REF {ref[:20]!r} holds no bases; for an insertion write the base before it",
+            code="bad_allele",
+            place=place,
+        )
     if pos < 1:
         raise InvalidInput("positions begin at 1", code="past_end", place=place)
     ours = bases_of(bundle, contig, pos, pos + len(ref) - 1, place)
@@ -154,12 +158,17 @@ def resolve_vcf(bundle: Bundle, chrom: str, pos: int, ref: str, alts: str, *, te
     found: list[VcfVariant] = []
     for alt in alts.upper().split(","):
         if alt in _NO_ALLELE:
-            raise InvalidInput(f"ALT {alt!r} states no change; for a deletion write the base before it", place=place)
+            raise InvalidInput(
+                f"ALT {alt!r} states no change; for a deletion write the base before it", code="bad_allele", place=place
+            )
         if not _ALLELE.match(alt):
-            raise InvalidInput(f"ALT {alt[:20]!r} holds no bases; symbolic alleles need a VCF file", place=place)
+            raise InvalidInput(
+                f"ALT {alt[:20]!r} holds no bases; symbolic alleles need a VCF file", code="bad_allele", place=place
+            )
         if alt != ref:
             found.append(as_vcf(bundle, GenomicEdit(contig, pos, pos + len(ref) - 1, alt)))
-    return Resolved(text or f"{chrom}-{pos}-{ref}-{alts}", "vcf", tuple(found))
+    notes = () if found else (no_change(),)
+    return Resolved(text or f"{chrom}-{pos}-{ref}-{alts}", "vcf", tuple(found), notes)
 
 
 def resolve_spdi(bundle: Bundle, spdi: Spdi, *, text: str = "") -> Resolved:
