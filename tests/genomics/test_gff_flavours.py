@@ -31,7 +31,7 @@ def build(tmp_path: Path) -> Build:
 
     def made(lines: list[str], fasta: str = f">1\n{GENOME}\n", **choices: object) -> tuple[Bundle, BuildReport]:
         (tmp_path / "genome.fa").write_text(fasta)
-        rows = ["\t".join(line.split(None, 8)) if not line.startswith("#") else line for line in lines]
+        rows = ["\t".join(line.split(None, 8)) if not line.startswith(("#", "track")) else line for line in lines]
         (tmp_path / "genes").write_text("\n".join(rows) + "\n")
         report = build_bundle(
             tmp_path / "b",
@@ -464,6 +464,20 @@ def test_a_transcript_without_biotype_is_dropped(build: Build) -> None:
     rows = ["1 x transcript 101 146 . + . ID=t", "1 x exon 101 111 . + . Parent=t"]
     _, report = build(simple(*rows))
     assert report.dropped.counts == {"no biotype on transcript or gene": 1}
+
+
+def test_a_cds_says_the_biotype_where_nothing_else_does(build: Build) -> None:
+    lines = [
+        "track name=genes",
+        "1 GeneMark gene 103 144 . + . ID=orf1;Name=orf1",
+        "1 GeneMark CDS 103 111 . + 0 Parent=orf1",
+        "1 UCSC mRNA 136 144 . + . ID=alone",
+        "1 UCSC exon 136 144 . + . Parent=alone",
+    ]
+    bundle, report = build(lines)
+    assert not report.dropped.counts
+    assert bundle.texts("transcript_name") == ["orf1", "alone"]
+    assert bundle.biotypes == ["protein_coding"]
 
 
 def test_the_list_of_dropped_lines_is_bounded(build: Build) -> None:

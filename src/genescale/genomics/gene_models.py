@@ -55,7 +55,7 @@ class _Transcript:
 def gene_models(annotation: Annotation, places: Places) -> GeneModels:
     """Judge an annotation: what is sound becomes columns, what is not is listed in `annotation.dropped`."""
     exons, cds = _exons(annotation), _Rows.of(annotation.cds, len(annotation.owners))
-    chosen = [*_transcripts(annotation, places)]
+    chosen = [*_transcripts(annotation, places, cds)]
     chosen = _sound(annotation, places, chosen, exons, cds)
     layout = _Layout.of(chosen, exons, cds)
     broken = (layout.coding_start > 0) & ((layout.cds_start == 0) | (layout.cds_end == 0))
@@ -128,7 +128,7 @@ def _exons(annotation: Annotation) -> _Rows:
 # ---- which transcripts there are ----
 
 
-def _transcripts(annotation: Annotation, places: Places) -> Iterator[_Transcript]:
+def _transcripts(annotation: Annotation, places: Places, cds: _Rows) -> Iterator[_Transcript]:
     """Features that own exons or CDS, with gene, biotype and contig settled."""
     features, dropped = annotation.features, annotation.dropped
     index = {feature.contig: places.contig(feature.contig) for feature in features.values()}
@@ -139,7 +139,8 @@ def _transcripts(annotation: Annotation, places: Places) -> Iterator[_Transcript
             dropped.add("exons of a transcript that has no line", 0, ident)
         elif not _is_mature(features, feature):
             gene = _gene_of(features, ident)
-            biotype = feature.biotype or features[gene].biotype
+            codes = cds.first[owner] < cds.first[owner + 1]
+            biotype = feature.biotype or features[gene].biotype or ("protein_coding" if codes else "")
             if not biotype:
                 dropped.add("no biotype on transcript or gene", feature.line, feature.name)
             elif index[feature.contig] < 0:

@@ -137,6 +137,7 @@ _IGNORED_WORDS: Final = """
     stop_codon_redefined_as_selenocysteine codon D_loop origin_of_replication repeat_region inverted_repeat
 """
 _IGNORED: Final = frozenset(_IGNORED_WORDS.split())
+_BROWSER_LINES: Final = ("track ", "browser ")  # for UCSC's genome browser
 _PHASES: Final = {"0": 0, "1": 1, "2": 2}
 _DIGITS_MAX: Final = 10  # a larger number is no place, and Python would think long about it
 _LINE_BLOCKS_MAX: Final = 16
@@ -166,7 +167,7 @@ def read_annotation(path: Path, progress: Callable[[int], None] | None = None) -
                 annotation.dropped.add(problem, number, row[2][:40])
             else:
                 take(annotation, number, row)
-        elif line.strip():
+        elif line.strip() and not line.startswith(_BROWSER_LINES):
             if take is None:
                 raise InvalidInput(
                     f"this is no GFF3 or GTF file: a line has {len(row)} columns separated by tabs, not 9",
@@ -320,8 +321,9 @@ _HGNC: Final = re.compile(r"Acc:(?:HGNC:)?(\d+)\]")
 
 
 def _is_transcript(feature: Feature, given: Mapping[str, str]) -> bool:
-    """Old GENCODE files give their gene rows a transcript_id too."""
-    return bool(feature.parent) or ("transcript_id" in given and not feature.type.endswith("gene"))
+    """Whether a row is about a transcript. Old GENCODE files give their gene rows a transcript_id too."""
+    named = "transcript_id" in given or feature.type.endswith(("RNA", "transcript"))
+    return bool(feature.parent) or (named and not feature.type.endswith("gene"))
 
 
 def _describe(feature: Feature, own: str, given: Mapping[str, str], tags: list[str]) -> None:
