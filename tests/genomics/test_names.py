@@ -22,8 +22,8 @@ from support.vep_parity import parity_bundle, parity_variants, vep_answers
 _COMPLEMENT = str.maketrans("ACGT", "TGCA")
 
 # What docs/reference/hgvs-names.md and vep-differences.md list for names.
-EXCEPTIONS_C = {7, 10, 32}
-EXCEPTIONS_P = {1, 3, 5, 6, 8, 11, 14, 15, 31, 33, 34, 35, 36, 37, 38}
+EXCEPTIONS_C = {7, 10, 17, 32}
+EXCEPTIONS_P = {1, 3, 5, 6, 8, 11, 14, 15, 17, 31, 33, 34, 35, 36, 37, 38}
 
 
 class _Named:
@@ -202,6 +202,23 @@ def test_minus_strand_complements_and_counts_backwards(genes: Bundle) -> None:
     other = _other(base)
     expected = f"{base}>{other}".translate(_COMPLEMENT)
     assert _c(genes, 9_998, base, other) == [f"T2.2:c.150+3{expected}"]
+
+
+def test_one_of_several_alleles_is_trimmed_before_it_is_named(genes: Bundle) -> None:
+    """E-17: beside a substitution an insertion keeps its padding in VEP, and is not moved."""
+    bases = sequence()
+    at = next(i for i in range(12_510, 12_890) if bases[i] == bases[i + 1] != bases[i - 1])  # 0-based, first of a run
+    length = next(n for n in range(1, 20) if bases[at + n] != bases[at])
+    before, base = bases[at - 1], bases[at]
+    record = (at, before, f"{before}{base},{_other(before)}")
+    ours, _ = _names(genes, record)
+    assert ours.hgvsc is not None
+    assert ours.hgvsc_exception is not None
+    first = 100 + at - 12_500 + 1  # n. position of the run's first base
+    substitution = f"T3.2:n.{first - 1}{before}>{_other(before)}"
+    assert _c(genes, *record) == [f"T3.2:n.{first + length - 1}dup", substitution]
+    assert [note for note in ours.hgvsc_exception.tolist() if note] == [17]
+    assert _c(genes, *record, strict=True) == [f"T3.2:n.{first - 1}_{first}ins{base}", substitution]
 
 
 def test_noncoding_transcripts_count_from_their_first_base(genes: Bundle) -> None:

@@ -27,6 +27,7 @@ cdef class Edit:
     cdef long long steps
     cdef long long copies
     cdef bint single
+    cdef bint clipped
 
 cdef class Pen:
     cdef unsigned char[::1] out

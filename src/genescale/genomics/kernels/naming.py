@@ -258,6 +258,7 @@ def describe(
     edit.steps = 0
     edit.copies = 0
     edit.single = n == 1 and m == 1
+    edit.clipped = False
     if variants.kind[row] >= 5 or variants.contig[row] < 0 or variants.flags[row] & 64:
         return
     if not _is_plain(text, alt, m) or (not strict and not _is_plain(text, ref, n)):
@@ -318,10 +319,11 @@ def describe(
         return
     segment = genes.sequence.segment(variants.contig[row], start)
     # VEP judges the type before it clips: what becomes an insertion or deletion only then is not rolled.
+    edit.clipped = kind != 0
     if kind == 0 or whole:
         _roll(genes.sequence, segment, edit, text, reverse, strict, low, high)
     edit.kind = 3 if n == 0 else 2
-    if n == 0 and (kind == 0 or whole):
+    if n == 0:
         _find_duplication(genes.sequence, segment, edit, text, reverse)
 
 
@@ -693,10 +695,14 @@ def _named(
     reverse: cython.bint = genes.models.transcript_strand[transcript] < 0
     low: cython.longlong = genes.models.transcript_start[transcript] - 1
     high: cython.longlong = genes.models.transcript_end[transcript]
+    note: cython.uchar
     if edit.kind == 0:
         return 0
     if _inside(edit, low, high):
-        return _write_name(genes, variants, pen, edit, row, transcript, strict)
+        note = _write_name(genes, variants, pen, edit, row, transcript, strict)
+        if edit.clipped and edit.steps and not strict:
+            return 17  # VEP trims the alleles of a multi-allelic site too late to move them
+        return note
     if not strict:
         # Rolled out of the transcript, where VEP gives no name: the 3' end of this sequence is the transcript's end.
         describe(genes, bounded, variants, row, reverse, False, True, low, high)

@@ -1013,6 +1013,8 @@ def _difference(
         return 14 if reading.table != 1 else 8
     if terms & 0x40000 and note >= 0:  # incomplete_terminal_codon: poly(A) completes it
         return 15
+    if backward.clipped if reading.reverse else forward.clipped:
+        return 17
     if not placed:
         return 37
     if note < 0:
