@@ -21,6 +21,7 @@ USED_BY_NAME = {
     "opentelemetry-api": "shares the package opentelemetry with the SDK",
     "opentelemetry-exporter-otlp-proto-http": "shares the package opentelemetry with the SDK",
     "opentelemetry-sdk": "observability.traces",
+    "pyarrow": "cli.annotate_parquet, which only Parquet output loads",
     "uvloop": "uvicorn is told to use it, in wiring",
     "websockets": "uvicorn is told to use it, in wiring",
 }
