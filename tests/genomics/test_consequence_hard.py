@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 
 from genescale.genomics import consequence, terms
 from genescale.genomics import variants as v
+from genescale.genomics.build import build_bundle
+from genescale.genomics.bundle import Bundle
 from genescale.genomics.consequence import Pairs, judge
 from genescale.genomics.kernels import consequence as kernel
 from genescale.genomics.models import genetic_codes
@@ -232,3 +235,27 @@ def test_the_bits_of_the_kernel_are_those_of_the_table() -> None:
     assert {name: getattr(plain, name) for name in named} == {
         name: terms.mask_of([term]) for name, term in named.items()
     }
+
+
+def test_a_mature_mirna_stands_alone(tmp_path: Path) -> None:
+    fasta, genes = tmp_path / "genome.fa", tmp_path / "genes.gff3"
+    fasta.write_text(">chr1\n" + "ACGTA" * 100 + "\n")
+    lines = [
+        "chr1\tx\tgene\t101\t180\t.\t-\t.\tID=gene-M;gbkey=Gene;gene=MIR1;gene_biotype=miRNA",
+        "chr1\tx\tprimary_transcript\t101\t180\t.\t-\t.\tID=rna-NR_1.1;Parent=gene-M;transcript_id=NR_1.1",
+        "chr1\tx\texon\t101\t180\t.\t-\t.\tID=exon-1;Parent=rna-NR_1.1",
+        "chr1\tx\tmiRNA\t111\t131\t.\t-\t.\tID=rna-MIR1;Parent=rna-NR_1.1",
+        "chr1\tx\texon\t111\t131\t.\t-\t.\tID=exon-2;Parent=rna-MIR1",
+    ]
+    genes.write_text("##gff-version 3\n" + "\n".join(lines) + "\n")
+    build_bundle(tmp_path / "mirna", name="mirna", fasta=fasta, genes=genes)
+    with Bundle.open(tmp_path / "mirna") as bundle:
+
+        def told(pos: int, length: int) -> set[str]:
+            ref = (bundle.sequence(0, pos, pos + length) or b"").decode()
+            pairs = judge(bundle, Variants.of_rows(variants_of_record(0, pos, ref, [ref[0]])))
+            return set(terms.names(int(pairs.terms[0])))
+
+        assert told(105, 3) == {"non_coding_transcript_exon_variant"}
+        assert told(109, 3) == told(131 - 1, 30) == told(99, 12) == {"mature_miRNA_variant"}
+        assert told(131, 3) == {"non_coding_transcript_exon_variant"}

@@ -1083,7 +1083,9 @@ class Judge:
         low: cython.Py_ssize_t = 0
         high: cython.Py_ssize_t = self.models.mature_transcript.shape[0]
         middle: cython.Py_ssize_t
-        if high == 0 or not (self.cdna_start and self.cdna_end):
+        one: cython.int
+        other: cython.int
+        if high == 0 or self.kind == STRUCTURAL:
             return False
         while low < high:
             middle = (low + high) >> 1
@@ -1092,7 +1094,9 @@ class Judge:
             else:
                 high = middle
         while low < self.models.mature_transcript.shape[0] and self.models.mature_transcript[low] == self.t:
-            if self.cdna_end >= self.models.mature_start[low] and self.cdna_start <= self.models.mature_end[low]:
+            one = self.models.genomic_at(self.t, self.models.mature_start[low])
+            other = self.models.genomic_at(self.t, self.models.mature_end[low])
+            if self.end >= min(one, other) and self.start <= max(one, other):
                 return True
             low += 1
         return False
