@@ -33,7 +33,7 @@ def annotate(
     strict_input: Flag = False,
     index: Flag = False,
     processes: int = 1,
-    buffer: int = 512,
+    buffer: int = 256,
     level: int = 4,
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative=())] = False,
     summary: Path | None = None,

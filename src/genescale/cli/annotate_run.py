@@ -62,7 +62,7 @@ class Request:
     format: str = "auto"
     index: bool = False
     processes: int = 1
-    buffer: int = 1 << 19
+    buffer: int = 1 << 18
     strict_input: bool = False
     quiet: bool = False
     summary: Path | None = None
@@ -610,7 +610,7 @@ def request_of(
     strict_input: bool = False,
     index: bool = False,
     processes: int = 1,
-    buffer: int = 512,
+    buffer: int = 256,
     level: int = 4,
     quiet: bool = False,
     summary: Path | None = None,

@@ -45,7 +45,7 @@ from genescale.genomics.vcf import (
     without_mark,
 )
 
-BLOCK: Final = 1 << 19  # bytes of input handled at once: large enough for speed, small enough for the cache
+BLOCK: Final = 1 << 18  # bytes of input handled at once: with its columns and its output it stays in the cache
 _PROBLEMS = 20  # how many faulty lines are described one by one
 _NAMES = 1000  # how many unknown contigs are remembered
 

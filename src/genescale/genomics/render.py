@@ -296,7 +296,7 @@ class Renderer:
     """Writes batches in one layout. Not for two threads at once: it keeps a cache of texts and one buffer."""
 
     def __init__(
-        self, bundle: Bundle, layout: Layout, *, drop: Iterable[int] = (), strip: bool = False, room: int = 1 << 22
+        self, bundle: Bundle, layout: Layout, *, drop: Iterable[int] = (), strip: bool = False, room: int = 1 << 18
     ) -> None:
         """`drop` are the values of `Records.status` whose lines are left out.
 
