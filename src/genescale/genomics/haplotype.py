@@ -100,7 +100,8 @@ class Coding:
         self._moved = max(1 - self.start, 0)  # the phase Ns of a transcript that begins with its CDS
         self.complete_start = not model.flags & CDS_START_NF and not phase
         self._letter = _letters(table)
-        self._starts = codons.starts(table)
+        self._starts = _starts(table)
+        self._other_starts = table != 1
 
     def codon(self, cdna: int) -> int:
         """The number of the codon that holds a cDNA position, counted from 0."""
@@ -128,12 +129,16 @@ class Coding:
         whole = self.translated(bases)
         stop = whole.find("*")
         whole = whole if stop < 0 else whole[: stop + 1]
-        return f"M{whole[1:]}" if self.complete_start and self.is_start(bases) else whole
+        return self.initiated(whole, bases)
+
+    def initiated(self, residues: str, bases: str) -> str:
+        """`residues` of `bases`, the first one M where the CDS begins with a codon that can start a protein."""
+        return f"M{residues[1:]}" if self.complete_start and bases[:3] in self._starts else residues
 
     def is_start(self, bases: str) -> bool:
-        """Whether `bases` begin with a start codon."""
-        first = [("ACGTN".find(base)) for base in bases[:3]]
-        return len(first) == 3 and min(first) >= 0 and bool(self._starts[25 * first[0] + 5 * first[1] + first[2]])
+        """Whether `bases` begin with ATG or, outside of the standard code, another start codon."""
+        codon = bases[:3]
+        return codon == "ATG" or (self._other_starts and codon in self._starts)
 
     @cached_property
     def reference(self) -> str:
@@ -151,6 +156,12 @@ def _letters(table: int) -> dict[str, str]:
     """Codon to residue in a genetic code, N for any base."""
     triplets = map("".join, product("ACGTN", repeat=3))
     return dict(zip(triplets, codons.amino_acids(table).decode(), strict=True))
+
+
+@cache
+def _starts(table: int) -> frozenset[str]:
+    triplets = map("".join, product("ACGTN", repeat=3))
+    return frozenset(codon for codon, start in zip(triplets, codons.starts(table), strict=True) if start)
 
 
 def compounds(coding: Coding, edits: Sequence[Edit]) -> list[Compound]:
@@ -214,59 +225,97 @@ def _judged(coding: Coding, group: Sequence[Edit], masked: Sequence[Edit]) -> Co
     first = coding.codon(group[0].start)
     last = max(coding.codon(edit.end) for edit in group)
     shift = sum(edit.shift for edit in group)
-    ref = coding.peptide[first : last + 1]
-    end = 3 * last + 3 + shift if shift % 3 == 0 else len(edited)
-    alt = coding.translated(edited[3 * first : end])
-    if "*" in alt:
-        alt = alt[: alt.index("*") + 1]
-    if first == 0 and coding.complete_start and coding.is_start(edited):
-        alt = f"M{alt[1:]}"
-    if first == 0 and coding.complete_start:
-        ref = f"M{ref[1:]}"
-    terms = _terms(coding, ref, alt, shift, first, edited)
+    window = _Window(coding, edited, first, last, shift)
+    terms = mask_of(window.terms())
     for edit in group:
         terms |= edit.terms & ~_OF_PROTEIN
-    name = ""
-    if terms & _START_LOST:
-        name = "p.Met1?"
-    elif "*" not in coding.peptide[:-1]:  # a stop within (selenocysteine) leaves no protein to compare
-        proteins = coding.protein(coding.reference), coding.protein(edited)
-        name = protein_change(*proteins, first, frameshift=shift % 3 != 0, new_stop=bool(terms & _STOP_GAINED))
-    return Compound(coding.index, tuple(group), tuple(masked), terms, first + 1, last + 1, ref, alt, name)
+    ref, alt = window.ref, window.alt
+    if shift % 3:  # a new frame goes on to its stop
+        alt = coding.translated(edited[3 * first :])
+    if "*" in alt:
+        alt = alt[: alt.index("*") + 1]
+    if first == 0:
+        alt = coding.initiated(alt, edited)
+    return Compound(coding.index, tuple(group), tuple(masked), terms, first + 1, last + 1, ref, alt, window.name(terms))
+
+
+class _Window:
+    """The codons that a change touches, `first` to `last`, before and after it, and what that means for the protein."""
+
+    def __init__(self, coding: Coding, edited: str, first: int, last: int, shift: int) -> None:
+        self.coding, self.edited, self.first, self.shift = coding, edited, first, shift
+        self.ref_bases = coding.reference[3 * first : 3 * last + 3]
+        self.alt_bases = edited[3 * first : 3 * last + 3 + shift]
+        self.ref = coding.peptide[first : last + 1]
+        self.alt = coding.translated(self.alt_bases)
+        if first == 0:
+            self.ref, self.alt = coding.initiated(self.ref, coding.reference), coding.initiated(self.alt, edited)
+        self.at_start = first == 0 and coding.complete_start and edited[:3] != coding.reference[:3]
+
+    def terms(self) -> list[str]:
+        """The terms, by the rules for single variants (`docs/reference/consequences.md`)."""
+        found: list[str] = []
+        if self.at_start:
+            found.append("start_retained_variant" if self.coding.is_start(self.edited) else "start_lost")
+        ref_stop, alt_stop = self.ref.find("*"), self.alt.find("*")
+        if ref_stop >= 0 and self.shift % 3:
+            # Bases from behind the CDS may make the same stop again.
+            alt_stop = self.coding.translated(self.edited[3 * self.first :][: len(self.ref_bases)]).find("*")
+        if ref_stop >= 0 and alt_stop < 0:
+            found.append("stop_lost")
+        elif ref_stop >= 0 and ref_stop == alt_stop:
+            found.append("stop_retained_variant")
+        elif alt_stop >= 0 and ref_stop < 0:
+            found.append("stop_gained")
+        if self.shift % 3:
+            return found if "stop_retained_variant" in found else [*found, "frameshift_variant"]
+        return found + self._in_frame(found)
+
+    def _in_frame(self, found: list[str]) -> list[str]:
+        if self.shift == 0:
+            same = self.ref.partition("*")[0] == self.alt.partition("*")[0]
+            if same:
+                return [] if found else ["synonymous_variant"]
+            return [] if {"start_lost", "stop_lost", "stop_gained"}.intersection(found) else ["missense_variant"]
+        if self.shift < 0:
+            shorter = _difference(self.ref_bases, self.alt_bases)
+            return ["inframe_deletion"] if shorter[0] == shorter[2] else self._altered(found)
+        alt = self.alt[: self.alt.find("*") + 1] or self.alt
+        if "start_lost" not in found and (alt.startswith(self.ref) or alt.endswith(self.ref)):
+            return ["inframe_insertion"]
+        return self._altered(found)
+
+    def _altered(self, found: list[str]) -> list[str]:
+        whole = "start_lost" not in found and self.ref[:1] != "*" != self.alt[:1]
+        return ["protein_altering_variant"] if whole and len(self.ref) != len(self.alt) else []
+
+    def name(self, terms: int) -> str:
+        """The HGVS description of the change of the protein, "" where the reference has a stop within."""
+        coding = self.coding
+        if terms & _START_LOST:
+            return "p.Met1?"
+        if "*" in coding.peptide[:-1]:
+            return ""
+        if terms & _STOP_GAINED and terms & _INFRAME_INSERTION:
+            inserted = self.alt[: self.alt.index("*") + 1]
+            same = _difference(self.ref, inserted)[0]
+            if len(inserted) - same > 1:
+                at = self.first + same
+                sides = f"{_residue(coding.peptide, at - 1)}_{_residue(coding.peptide, at)}"
+                return f"p.{sides}ins{hgvs.three_letter(inserted[same:])}"
+        return protein_change(
+            coding.protein(coding.reference),
+            coding.protein(self.edited),
+            self.first,
+            frameshift=self.shift % 3 != 0,
+            new_stop=bool(terms & _STOP_GAINED),
+            stop_touched="*" in self.ref,
+        )
 
 
 _START_LOST: Final = mask_of(("start_lost",))
 _STOP_GAINED: Final = mask_of(("stop_gained",))
-
-
-def _terms(coding: Coding, ref: str, alt: str, shift: int, first: int, edited: str) -> int:
-    """The terms of the protein change, by the same meaning that single variants have."""
-    terms: list[str] = []
-    if first == 0 and coding.complete_start and not coding.is_start(edited):
-        terms.append("start_lost")
-    if shift % 3:
-        return mask_of([*terms, "frameshift_variant"])
-    ref_stop, alt_stop = ref.find("*"), alt.find("*")
-    if ref_stop >= 0 and alt_stop < 0:
-        terms.append("stop_lost")
-    elif alt_stop >= 0 and (ref_stop < 0 or alt_stop < ref_stop + shift // 3):
-        terms.append("stop_gained")
-    elif ref_stop >= 0 and ref[:-1] == alt[:-1]:
-        terms.append("stop_retained_variant")
-    if ref == alt and ref_stop < 0:
-        terms.append("synonymous_variant")
-    if not terms or (shift and terms != ["start_lost"]):
-        terms += _by_length(ref.rstrip("*"), alt.rstrip("*"), shift)
-    return mask_of(terms)
-
-
-def _by_length(ref: str, alt: str, shift: int) -> list[str]:
-    if not shift:
-        return ["missense_variant"] if len(ref) == len(alt) and ref != alt else []
-    start, ref_end, alt_end = _difference(ref, alt)
-    if start == alt_end:
-        return ["inframe_deletion"]
-    return ["inframe_insertion"] if start == ref_end else ["protein_altering_variant"]
+_INFRAME_INSERTION: Final = mask_of(("inframe_insertion",))
 
 
 def _difference(ref: str, alt: str) -> tuple[int, int, int]:
@@ -281,20 +330,23 @@ def _difference(ref: str, alt: str) -> tuple[int, int, int]:
     return start, len(ref) - same, len(alt) - same
 
 
-def protein_change(ref: str, alt: str, first: int, *, frameshift: bool = False, new_stop: bool = False) -> str:
+def protein_change(
+    ref: str, alt: str, first: int, *, frameshift: bool = False, new_stop: bool = False, stop_touched: bool = True
+) -> str:
     """The HGVS description (p.) of the change from protein `ref` to `alt`, each with its stop if it has one.
 
     `first` is the first codon concerned, counted from 0; it places a change that changes nothing. Insertions and
-    deletions stand as far towards the end as they can. `new_stop` says that in the same frame a stop comes early.
+    deletions stand as far towards the end as they can. `new_stop` says that in the same frame a stop comes early,
+    `stop_touched` that the stop codon is among those that changed: only then the protein is extended.
     """
     if ref == alt:
         residue = ref[min(first, len(ref) - 1)]
         return f"p.{hgvs.THREE_OF_ONE[residue]}{first + 1}="
     start, ref_end, alt_end = _difference(ref, alt)
     place = f"{_residue(ref, start)}"
-    if start < len(alt) and alt[start] == "*":
+    if (new_stop or frameshift) and alt[start : start + 1] == "*":
         return f"p.{place}Ter"
-    if start >= len(ref) or ref[start] == "*":
+    if stop_touched and (start >= len(ref) or ref[start] == "*"):
         added = alt[start:]
         count = str(added.index("*")) if "*" in added else "?"
         return f"p.{place}{hgvs.three_letter(added[:1])}extTer{count}"
