@@ -45,6 +45,8 @@ Outcome: TypeAlias = Literal[
 
 _MOST_ALTERNATIVES: Final = 50
 _MOST_PARTS: Final = 100
+_FAR: Final = 15  # bases of a shift that is doubted ...
+_FAR_END: Final = 1_500  # ... within so many bases of an end of the query
 _RIVAL: Final = 0.7  # of the best chain's score: from here a chain may turn out to be nearly as good when aligned
 _WAVE_COSTS: Final = 800
 _WAVE_ROOM: Final = 2_000_000  # four bytes each: with 800 costs it is nearly never the memory that ends an alignment
@@ -201,7 +203,7 @@ class Aligner:
         """
         parts: list[list[Aligned]] = []
         length = len(turned[0])
-        rivals = _most_alternatives(length)
+        rivals = _most_rivals(length)
         whole, rival_from = False, 0.0  # once all is explained, only rivals count
         for chain in chains:
             if chain.score < floor or (whole and chain.score < rival_from):
@@ -225,6 +227,24 @@ class Aligner:
         return parts
 
     def _align(self, codes: bytes, chain: Chain) -> Aligned:
+        """Base by base along the chain, or along it without an end that lies far off and fits no better than the near.
+
+        Frequent words are passed over, so the near end of a query that ends in a repeat may have no match at all, and
+        the chain goes on in another copy of the repeat: a large deletion that is not there.
+        """
+        best = self._aligned(codes, chain)
+        for tail in (True, False):
+            matches = best.chain.matches
+            far = np.flatnonzero(np.abs(np.diff(matches[:, 1] - matches[:, 0])) >= _FAR) + 1
+            reach = len(codes) - matches[far, 0] if tail else matches[far - 1, 0] + matches[far - 1, 2]
+            for cut in far[reach <= _FAR_END].tolist()[:4]:
+                kept = matches[:cut] if tail else matches[cut:]
+                other = self._aligned(codes, chain._replace(matches=kept))
+                if other.score > best.score:
+                    best = other
+        return best
+
+    def _aligned(self, codes: bytes, chain: Chain) -> Aligned:
         """Base by base along the chain, and on to both ends of the query as far as it goes."""
         matches = chain.matches
         size = int(chain.reference.length[chain.stretch])
@@ -423,8 +443,8 @@ class Aligner:
             best.gap_bases,
             tuple(calls),
             tuple(uncalled),
-            tuple(_place_of(one, length) for one in near),
-            len(near) >= _most_alternatives(length),
+            tuple(_place_of(one, length) for one in near[:_MOST_ALTERNATIVES]),
+            len(near) > _MOST_ALTERNATIVES or len(near) >= _most_rivals(length),
             _place_of(part[len(near) + 1], length) if len(part) > len(near) + 1 else None,
         )
 
@@ -459,9 +479,9 @@ class Aligner:
         )
 
 
-def _most_alternatives(length: int) -> int:
+def _most_rivals(length: int) -> int:
     """How many rivals of a place are aligned: fewer for long queries, which bounds the time for each base."""
-    return max(4, min(_MOST_ALTERNATIVES, 100_000 // length))
+    return max(4, min(200, 20_000 // length))
 
 
 def _home(parts: list[list[Aligned]], start: int, end: int, length: int) -> list[Aligned] | None:
@@ -550,7 +570,7 @@ def _scored(
         if 2 * window[c:d].tobytes().count(15) > w:
             continue  # what the reference does not know is neither right nor wrong
         mismatches += min(q, w)
-        cost += 4 * min(q, w)
+        cost += min(4 * min(q, w), 12 + min(q, w))  # a long replacement is one event
         if q != w:
             gaps += 1
             gap_bases += abs(q - w)

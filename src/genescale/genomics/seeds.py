@@ -180,15 +180,17 @@ class Finder:
     def chains(self, turned: tuple[bytes, bytes], known: int) -> tuple[list[Chain], bool]:
         """Rows of matches on both strands of all references, best first; and whether repeats hid some.
 
-        Most queries are found by their rarer words. Where these leave much of it unexplained, every word is looked up,
-        frequent ones too; and a short query that still lies nowhere, by words with one base changed.
+        Most queries are found by their rarer words. Where these are few, or leave much of it unexplained, frequent
+        words are looked up too; and a short query that still lies nowhere, by words with one base changed.
         """
         length = len(turned[0])
         period = 1 if length <= _SHORT else _PERIOD if length <= _LONG else _LONG_PERIOD
         quick = self._search(turned, period=period, most=64 if length <= _LONG else 32, near=False)
-        if quick and (quick[0].score >= 0.6 * known or _explained(quick) >= 0.9 * known):
+        # Where most words are frequent, the others do not show whether a place is the only one.
+        doubtful = length <= _LONG and 3 * self._tally[0] > self._tally[1]
+        if quick and not doubtful and (quick[0].score >= 0.6 * known or _explained(quick) >= 0.9 * known):
             return quick, False
-        slow = self._search(turned, period=1, most=2_000 if length <= 20_000 else 100, near=False)
+        slow = self._search(turned, period=1, most=500 if length <= 20_000 else 100, near=False)
         repetitive = bool(self._tally[0])
         if length <= 200 and (not slow or slow[0].score < max(self.floor(length), 0.5 * known)):
             slow += self._search(turned, period=1, most=50, near=True)
