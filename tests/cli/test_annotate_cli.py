@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from genescale.cli import annotate as command
-from genescale.cli import annotate_fields, annotate_run
+from genescale.cli import annotate_fields, annotate_words
 from genescale.cli.main import main
 from genescale.genomics.annotate import BLOCK
 from genescale.genomics.bgzf import END_MARK
@@ -119,6 +119,7 @@ def test_compressed_output_is_bgzf_with_an_index(vcf: Path, tmp_path: Path, refe
 
 def test_parquet_has_types(vcf: Path, tmp_path: Path, reference: str) -> None:
     from pyarrow import parquet  # noqa: PLC0415 - 0.3 s that no other test needs
+
     out = tmp_path / "out.parquet"
     assert annotate(vcf, "-o", out, "--reference", reference, "--fields", "id,pos,symbol,distance", "-q") == 0
     table = parquet.read_table(out)
@@ -207,14 +208,14 @@ def test_a_failed_run_leaves_no_file(tmp_path: Path, reference: str) -> None:
 def test_both_lanes_of_the_command_line_agree() -> None:
     """The quick reader of a plain command line knows the parameters of the command, and no others."""
     signature = inspect.signature(command.annotate).parameters
-    assert {parameter for parameter, _ in annotate_run.WORDS.values()} == set(signature) - {"source"}
+    assert {parameter for parameter, _ in annotate_words.WORDS.values()} == set(signature) - {"source"}
     wanted = {"flag": bool, "whole": int, "text": str, "path": Path}
     hints = typing.get_type_hints(command.annotate)
-    for name, (parameter, reading) in annotate_run.WORDS.items():
+    for name, (parameter, reading) in annotate_words.WORDS.items():
         hint = hints[parameter]
         kinds = {type(one) if not isinstance(one, type) else one for one in typing.get_args(hint) or (hint,)}
         assert wanted[reading] in kinds or any(isinstance(one, str) for one in _literals(hint)), name
-    defaults = inspect.signature(annotate_run.request_of).parameters
+    defaults = inspect.signature(annotate_words.request_of).parameters
     for name, parameter in signature.items():
         if name not in {"source", "data"}:
             assert defaults[name].default == parameter.default, name
@@ -228,7 +229,7 @@ def _literals(hint: object) -> list[object]:
     "words", [["in.vcf", "--help"], ["in.vcf", "--nonsense"], ["-o"], [], ["a", "b"], ["in.vcf", "--processes", "x"]]
 )
 def test_the_quick_lane_leaves_the_unusual_to_the_library(words: list[str]) -> None:
-    assert annotate_run.quick(words) is None
+    assert annotate_words.quick(words) is None
 
 
 def test_one_line_is_answered_without_the_library(vcf: Path, reference: str) -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from genescale.cli.annotate_run import CANNOT_RUN, DONE, quick, run_words
+from genescale.cli.annotate_run import CANNOT_RUN, DONE
+from genescale.cli.annotate_words import quick, run_words
 from support.embedded_bundles import embedded
 
 LINES = """##fileformat=VCFv4.2

@@ -1,11 +1,11 @@
-"""`genescale annotate`, as the command-line library sees it. The work is in `annotate_run`."""
+"""`genescale annotate`, as the command-line library sees it: its help. `annotate_words` and `annotate_run` do the work."""
 
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from cyclopts import Parameter
 
-from genescale.cli.annotate_run import run_words
+from genescale.cli.annotate_words import run_words
 
 Flag: TypeAlias = Annotated[bool, Parameter(negative=())]
 

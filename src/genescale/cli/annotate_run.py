@@ -18,10 +18,10 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal
+from typing import Any, BinaryIO, Final
 
+from genescale.cli.annotate_output import opened_sink, output_format
 from genescale.errors import CannotStart, GenescaleError, InvalidInput
-from genescale.genomics import bgzf
 from genescale.genomics.annotate import (
     Annotator,
     Input,
@@ -36,15 +36,6 @@ from genescale.genomics.inputs import FORMS
 from genescale.genomics.render import Field
 
 DONE, REJECTED, CANNOT_RUN = 0, 1, 2
-_FORMATS: Final = {
-    ".vcf": "vcf",
-    ".tsv": "tsv",
-    ".txt": "tsv",
-    ".json": "json",
-    ".jsonl": "json",
-    ".ndjson": "json",
-    ".parquet": "parquet",
-}
 _PROGRESS_AFTER_S = 1.0
 _WHOLE: Final = 60
 _SHOWN: Final = 20
@@ -95,7 +86,7 @@ def _run(request: Request, references: Callable[[], Any]) -> int:
         strip = _may_be_annotated(opened)
         with (
             _annotating(bundle, options, strip, request.processes) as annotated,
-            _sink(request, form, packed, annotated.fields) as sink,
+            opened_sink(request.output, form, packed, request.level, annotated.fields) as sink,
         ):
             blocks = opened.blocks(request.buffer)
             first = next(blocks, b"")
@@ -122,24 +113,6 @@ def _form(name: str) -> Any:
     if name not in FORMS:
         raise InvalidInput(f"--format is one of {', '.join(FORMS)}, not {name!r}", code="bad_option")
     return name
-
-
-def output_format(output: str, to: str | None) -> tuple[str, bool]:
-    """The format of the output and whether it is compressed, from the name of the file unless `to` says."""
-    name = output.lower()
-    packed = name.endswith((".gz", ".bgz"))
-    if packed:
-        name = name.rpartition(".")[0]
-    if to is not None:
-        return to, packed
-    if output == "-":
-        return "vcf", False
-    suffix = Path(name).suffix
-    if suffix not in _FORMATS:
-        wanted = ", ".join(_FORMATS)
-        hint = "pipe VCF to `bcftools view -Ob`" if suffix == ".bcf" else "say it with --to"
-        raise InvalidInput(f"{output}: cannot tell the format from the name ({wanted}); {hint}", code="bad_option")
-    return _FORMATS[suffix], packed
 
 
 def open_bundle(reference: str | None, references: Callable[[], Any]) -> Bundle:
@@ -294,111 +267,6 @@ def _annotating(bundle: Bundle, options: Options, strip: bool, processes: int) -
             worker.close()
 
 
-# ----------------------------------------------------------------------------------------------------- output
-
-
-@contextlib.contextmanager
-def _sink(request: Request, form: str, packed: bool, fields: Sequence[Field]) -> Generator[Any]:
-    """Where the text goes. A file appears under its name only when it is whole."""
-    if request.output == "-":
-        sys.stdout.flush()
-        with _packing(_Descriptor(sys.stdout.fileno(), "standard output"), packed, request.level) as sink:
-            yield sink
-        return
-    target = Path(request.output).resolve()
-    if target.exists() and not target.is_file():  # /dev/null or a pipe: never to be replaced by a file
-        with _written(target, request, form, packed, fields) as sink:
-            yield sink
-        return
-    arriving = target.with_name(f".{target.name}.arriving-{os.getpid()}")
-    try:
-        with _written(arriving, request, form, packed, fields) as sink:
-            yield sink
-        arriving.replace(target)
-    except BaseException:
-        arriving.unlink(missing_ok=True)
-        raise
-
-
-@contextlib.contextmanager
-def _written(path: Path, request: Request, form: str, packed: bool, fields: Sequence[Field]) -> Generator[Any]:
-    """An open file."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise CannotStart(f"cannot write {request.output}: {error.strerror}") from error
-    try:
-        if form == "parquet":
-            from genescale.cli.annotate_parquet import ParquetSink  # noqa: PLC0415 - an extra
-
-            sink = ParquetSink(path, fields)
-            yield sink
-            sink.close()
-        else:
-            with _packing(_Descriptor(descriptor, request.output), packed, request.level) as sink:
-                yield sink
-    finally:
-        os.close(descriptor)
-
-
-class _Descriptor:
-    """Writes to a file descriptor, whole."""
-
-    def __init__(self, descriptor: int, name: str) -> None:
-        self._descriptor = descriptor
-        self._name = name
-
-    def write(self, text: bytes | memoryview) -> None:
-        view = memoryview(text)
-        try:
-            while view:
-                view = view[os.write(self._descriptor, view) :]
-        except BrokenPipeError:
-            raise  # the reader has enough; `main` knows
-        except OSError as error:
-            raise CannotStart(f"cannot write {self._name}: {error.strerror}") from error
-
-
-@contextlib.contextmanager
-def _packing(plain: _Descriptor, packed: bool, level: int) -> Generator[Any]:
-    if not packed:
-        yield plain
-        return
-    with ThreadPoolExecutor(2) as pool:
-        sink = _Packed(plain, level, pool)
-        yield sink
-        sink.close()
-
-
-class _Packed:
-    """BGZF whose members are packed by other threads, in order."""
-
-    _MEMBERS: Final = 16
-
-    def __init__(self, plain: _Descriptor, level: int, pool: ThreadPoolExecutor) -> None:
-        self._plain, self._level, self._pool = plain, level, pool
-        self._text = bytearray()
-        self._pending: deque[Future[bytes]] = deque()
-
-    def write(self, text: bytes | memoryview) -> None:
-        self._text += text
-        size = bgzf.BLOCK * self._MEMBERS
-        while len(self._text) >= size:
-            self._submit(bytes(memoryview(self._text)[:size]))
-            del self._text[:size]
-
-    def close(self) -> None:
-        self._submit(bytes(self._text))
-        while self._pending:
-            self._plain.write(self._pending.popleft().result())
-        self._plain.write(bgzf.END_MARK)
-
-    def _submit(self, text: bytes) -> None:
-        self._pending.append(self._pool.submit(bgzf.members, text, self._level))
-        while len(self._pending) > 4:
-            self._plain.write(self._pending.popleft().result())
-
-
 # ----------------------------------------------------------------------------------------------------- telling
 
 
@@ -515,167 +383,3 @@ def _duration(seconds: float) -> str:
     if seconds < _WHOLE:
         return f"{seconds:.2f} s"
     return f"{int(seconds) // _WHOLE}:{int(seconds) % _WHOLE:02} min"
-
-
-# ----------------------------------------------------------------------------------------------------- the fast lane
-
-Reading = Literal["text", "flag", "whole", "list", "path"]
-# Every option of the command: what a person types, the parameter, and how it is read. A test holds this against the
-# signature of `cli.annotate.annotate`, which makes the help.
-WORDS: Final[dict[str, tuple[str, Reading]]] = {
-    "--output": ("output", "text"),
-    "-o": ("output", "text"),
-    "--reference": ("reference", "text"),
-    "--to": ("to", "text"),
-    "--ann": ("ann", "flag"),
-    "--format": ("format", "text"),
-    "--fields": ("fields", "text"),
-    "--vep-strict": ("vep_strict", "flag"),
-    "--hgvs": ("hgvs", "flag"),
-    "--pick": ("pick", "flag"),
-    "--pick-allele": ("pick_allele", "flag"),
-    "--pick-allele-gene": ("pick_allele_gene", "flag"),
-    "--per-gene": ("per_gene", "flag"),
-    "--flag-pick": ("flag_pick", "flag"),
-    "--filter": ("filter", "text"),
-    "--shift-3prime": ("shift_3prime", "flag"),
-    "--phased": ("phased", "flag"),
-    "--on-error": ("on_error", "text"),
-    "--strict-input": ("strict_input", "flag"),
-    "--index": ("index", "flag"),
-    "--processes": ("processes", "whole"),
-    "--buffer": ("buffer", "whole"),
-    "--level": ("level", "whole"),
-    "--quiet": ("quiet", "flag"),
-    "-q": ("quiet", "flag"),
-    "--summary": ("summary", "path"),
-    "--data": ("data", "path"),
-}
-_NEGATIVE: Final = {"--no-hgvs": "hgvs"}
-
-
-def quick(words: list[str]) -> dict[str, Any] | None:
-    """The parameters of a plain command line; None for anything unusual: the command-line library then explains it."""
-    given: dict[str, Any] = {}
-    rest = deque(words)
-    while rest:
-        word = rest.popleft()
-        if word in _NEGATIVE:
-            given[_NEGATIVE[word]] = False
-            continue
-        if not word.startswith("-") or word == "-":
-            if "source" in given:
-                return None
-            given["source"] = word
-            continue
-        name, equals, value = word.partition("=")
-        if name not in WORDS:
-            return None
-        parameter, reading = WORDS[name]
-        if reading == "flag":
-            if equals:
-                return None
-            given[parameter] = True
-            continue
-        if not equals:
-            if not rest or (rest[0].startswith("-") and rest[0] != "-"):
-                return None
-            value = rest.popleft()
-        if reading == "whole" and not value.isdecimal():
-            return None
-        given[parameter] = int(value) if reading == "whole" else Path(value) if reading == "path" else value
-    return given if "source" in given else None
-
-
-def request_of(
-    source: str,
-    *,
-    output: str = "-",
-    reference: str | None = None,
-    to: str | None = None,
-    ann: bool = False,
-    format: str = "auto",  # noqa: A002 - the word that a person types
-    fields: str = "",
-    vep_strict: bool = False,
-    hgvs: bool = True,
-    pick: bool = False,
-    pick_allele: bool = False,
-    pick_allele_gene: bool = False,
-    per_gene: bool = False,
-    flag_pick: bool = False,
-    filter: str = "",  # noqa: A002
-    shift_3prime: bool = False,
-    phased: bool = False,
-    on_error: str = "keep",
-    strict_input: bool = False,
-    index: bool = False,
-    processes: int = 1,
-    buffer: int = 256,
-    level: int = 4,
-    quiet: bool = False,
-    summary: Path | None = None,
-) -> Request:
-    """A request from what a person typed. Raises `InvalidInput` for what does not go together."""
-    ways = {"variant": pick, "allele": pick_allele, "allele_gene": pick_allele_gene, "gene": per_gene}
-    chosen = [way for way, wanted in ways.items() if wanted]
-    if len(chosen) > 1:
-        raise InvalidInput("choose one of --pick, --pick-allele, --pick-allele-gene, --per-gene", code="bad_option")
-    if flag_pick and not chosen:
-        chosen = ["variant"]
-    if on_error not in {"keep", "drop", "stop"}:
-        raise InvalidInput(f"--on-error is keep, drop or stop, not {on_error!r}", code="bad_option")
-    if not 1 <= processes <= 256:
-        raise InvalidInput(f"--processes must lie between 1 and 256, not {processes}", code="bad_option")
-    if not 1 <= buffer <= 1 << 20:
-        raise InvalidInput(f"--buffer must lie between 1 and 1,048,576 KiB, not {buffer}", code="bad_option")
-    if not 0 <= level <= 9:
-        raise InvalidInput(f"--level must lie between 0 and 9, not {level}", code="bad_option")
-    if phased and processes > 1:
-        raise InvalidInput("--phased looks at neighbouring lines, so it takes one process", code="bad_option")
-    if ann and to not in {None, "ann"}:
-        raise InvalidInput(f"--ann writes VCF; it does not go with --to {to}", code="bad_option")
-    options = Options(
-        fields=tuple(name for name in fields.split(",") if name.strip()),
-        strict=vep_strict,
-        hgvs=hgvs,
-        pick=chosen[0] if chosen else "",
-        flag_pick=flag_pick,
-        where=filter,
-        on_error=on_error,  # pyright: ignore[reportArgumentType] - compared above
-        shift_3prime=shift_3prime,
-        phased=phased,
-    )
-    return Request(
-        source,
-        output,
-        reference,
-        options,
-        to="ann" if ann else to,
-        format=format,
-        index=index,
-        processes=processes,
-        buffer=buffer << 10,
-        strict_input=strict_input,
-        quiet=quiet,
-        summary=summary,
-        level=level,
-    )
-
-
-def run_words(given: dict[str, Any]) -> int:
-    """Run what `quick` or the command-line library understood."""
-    data = given.pop("data", None)
-    try:
-        request = request_of(**given)
-    except InvalidInput as error:
-        print(f"genescale annotate: {error}", file=sys.stderr)
-        return CANNOT_RUN
-    return run(request, lambda: _references(data))
-
-
-def _references(data: Path | None) -> Any:
-    from genescale import config  # noqa: PLC0415 - a reference given as a folder needs neither
-    from genescale.genomics.references import References  # noqa: PLC0415
-
-    loaded = config.load(os.environ, None, {"data.directory": data})
-    return References(loaded.settings.data.directory / "references")

@@ -104,10 +104,10 @@ def _run_role(name: str) -> int:
 
 def _plain_annotate(words: list[str]) -> int | None:
     """One variant is answered at once: without the command-line library. None where that is needed after all."""
-    from genescale.cli import annotate_run  # noqa: PLC0415
+    from genescale.cli import annotate_words  # noqa: PLC0415
 
-    given = annotate_run.quick(words)
-    return None if given is None else annotate_run.run_words(given)
+    given = annotate_words.quick(words)
+    return None if given is None else annotate_words.run_words(given)
 
 
 def command_line() -> "App":
