@@ -209,6 +209,10 @@ def test_a_very_long_allele(nasty: Nasty) -> None:
     assert judge(nasty.bundle, Variants.of_rows(rows)).count > 0
 
 
+def test_nothing_gives_nothing(nasty: Nasty) -> None:
+    assert judge(nasty.bundle, Variants.of_rows([])).count == 0
+
+
 def test_the_flank_can_be_chosen(nasty: Nasty) -> None:
     rows = variants_of_record(nasty.bundle.contig("chr1"), 100, nasty.sequence["chr1"][99], ["<DEL>"], {"END": "101"})
     counts = [judge(nasty.bundle, Variants.of_rows(rows), flank=flank).count for flank in (0, 100, 6000)]

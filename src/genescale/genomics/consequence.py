@@ -185,7 +185,10 @@ def judge(
     pairs = into if into is not None else Pairs.allocate(4 * variants.count + 64, 16 * variants.count + 1024)
     pairs.count = pairs.text_length = 0
     waiting = _WORKPLACES.setdefault(bundle, [])
-    place = waiting.pop() if waiting else _Workplace(bundle)  # one thread, one workplace: `pop` is atomic
+    try:
+        place = waiting.pop()  # one thread, one workplace: `pop` is atomic
+    except IndexError:
+        place = _Workplace(bundle)
     try:
         place.judge.options(strict, shift, flank, circular_flanks, check_reference)
         _run(place, variants, pairs)

@@ -187,12 +187,14 @@ def variants_of_record(
     always = UNKNOWN_CONTIG if contig < 0 else 0
     malformed = not _LETTERS.match(ref) or not 0 <= pos <= _LAST_POSITION - len(ref)
 
+    place = min(max(pos, -1), _LAST_POSITION - len(ref))  # a row can be written whatever POS says
+
     judged = [alt for alt in alts if not _skipped(alt)]
     shift, record_kind = (0, OTHER) if malformed else _record_geometry(ref, judged, any(alt == "*" for alt in alts))
 
     rows: list[Row] = []
     for number, alt in enumerate(alts, 1):
-        other = Row(record, number, contig, pos, pos, pos + len(ref) - 1, OTHER, OTHER, 0, "", "", always)
+        other = Row(record, number, contig, place, place, place + len(ref) - 1, OTHER, OTHER, 0, "", "", always)
         flag = MALFORMED if malformed else _skipped(alt)
         if flag:
             rows.append(other._replace(flags=always | flag))
