@@ -9,17 +9,20 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from genescale.errors import InvalidInput
-from genescale.genomics import codons
+from genescale.genomics import codons, haplotype
 from genescale.genomics.annotate import Annotator, Options, open_input
 from genescale.genomics.build import build_bundle
 from genescale.genomics.bundle import Bundle
+from genescale.genomics.consequence import judge
 from genescale.genomics.haplotype import protein_change
-from genescale.genomics.phased import FIELDS, INFO_KEY, read_call
+from genescale.genomics.phased import FIELDS, INFO_KEY, Phased, read_call
 from genescale.genomics.places import reverse_complement
 from genescale.genomics.transcripts import Transcript
+from genescale.genomics.variants import Variants, variants_of_record
 from support.embedded_bundles import embedded
 from support.shared_data import shared_data
 
@@ -350,6 +353,31 @@ def test_compounds_of_more_genomes(parity: Bundle) -> None:
     for simulate in (simulated_vcf, several_alleles):
         texts = (simulate(parity, seed) for seed in range(2, 22))
         assert sum(check_against_the_edited_genome(parity, text) for text in texts) > 8_000
+
+
+@pytest.mark.slow
+def test_a_single_variant_means_what_the_judge_says(parity: Bundle) -> None:
+    records: list[tuple[int, int, str, str]] = []
+    with gzip.open(shared_data("vep-parity/main.vcf.gz"), "rt") as lines:
+        for line in lines:
+            if not line.startswith("#"):
+                chrom, pos, _, ref, alt = line.split("\t")[:5]
+                records.append((parity.contig(chrom), int(pos), ref, alt))
+    rows = [row for i, (c, p, ref, alt) in enumerate(records) for row in variants_of_record(c, p, ref, [alt], record=i)]
+    variants = Variants.of_rows(rows)
+    pairs = judge(parity, variants)
+    phased = Phased(parity, [])
+    same = different = 0
+    for row in np.flatnonzero((pairs.cds_start[: pairs.count] > 0) & (pairs.cds_end[: pairs.count] > 0)).tolist():
+        model = Transcript(parity, int(pairs.transcript[row]))
+        found = phased._edit(model, row, variants, pairs)
+        if found is not None:
+            compound = haplotype._judged(haplotype.Coding(parity, model), [found[1]], [])
+            same += compound.terms == int(pairs.terms[row])
+            different += compound.terms != int(pairs.terms[row])
+    assert same > 15_000
+    # What differs lies at start and stop codons, where the judge looks at the UTR too.
+    assert different < 0.008 * same
 
 
 def positions(variants: str) -> tuple[int, ...]:
