@@ -7,13 +7,15 @@ import os
 import sys
 from collections import deque
 from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from genescale.errors import CannotStart, InvalidInput
 from genescale.genomics import bgzf
 from genescale.genomics.render import Field
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 _FORMATS: Final = {
     ".vcf": "vcf",
@@ -111,6 +113,8 @@ def _packing(plain: _Descriptor, packed: bool, level: int) -> Generator[Any]:
     if not packed:
         yield plain
         return
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - plain output does without
+
     with ThreadPoolExecutor(2) as pool:
         sink = _Packed(plain, level, pool)
         yield sink

@@ -15,7 +15,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -236,6 +235,8 @@ class _Elsewhere(_Here):
                 return worker.ask(block, line)
             finally:
                 self._idle.put(worker)
+
+        from concurrent.futures import Future, ThreadPoolExecutor  # noqa: PLC0415 - one process does without
 
         with ThreadPoolExecutor(self._count) as pool:
             pending: deque[Future[tuple[bytes, Tally]]] = deque()

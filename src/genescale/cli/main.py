@@ -8,7 +8,6 @@ Exit status: 0 it worked, 1 it did not, 2 it could not run (usage, settings, thi
 
 import os
 import sys
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -70,6 +69,8 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def overview() -> str:
     """What `genescale --help` prints."""
+    import textwrap  # noqa: PLC0415 - the commands themselves do without
+
     lines = ["genescale COMMAND", "", "Analyses genomes on demand. Begin with: genescale up", ""]
     width = max(len(command.name) for command in COMMANDS) + 2
     group = None

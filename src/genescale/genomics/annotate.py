@@ -13,23 +13,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 import numpy as np
 
 from genescale import __version__
 from genescale.errors import InvalidInput, UnknownName
-from genescale.genomics import bgzf, inputs, mito
+from genescale.genomics import bgzf, inputs
 from genescale.genomics import variants as variant_flags
 from genescale.genomics.bundle import Bundle
 from genescale.genomics.consequence import Pairs, judge
 from genescale.genomics.inputs import Form, Refused
-from genescale.genomics.knowledge import Knowledge
-from genescale.genomics.knowledge_fields import EXISTING, SIGNIFICANCE, FactWriter, fact_fields
 from genescale.genomics.names import write_names
-from genescale.genomics.phased import INFO_KEY, Phased, sample_names
-from genescale.genomics.render import Layout, Renderer, Texts
-from genescale.genomics.selection import PICKS, Filter, picked_rows
+from genescale.genomics.render import HAPLOTYPES, Layout, Renderer, Texts
 from genescale.genomics.terms import names as term_names
 from genescale.genomics.vcf import (
     FAULTS,
@@ -44,6 +40,13 @@ from genescale.genomics.vcf import (
     read_header,
     without_mark,
 )
+
+# Who asks for one of these pays for its import, and nobody else: most runs are one small file.
+# (selection: pick and filter; knowledge: bundles with facts; phased: phased variants; mito: another assembly)
+if TYPE_CHECKING:
+    from genescale.genomics.knowledge_fields import FactWriter
+    from genescale.genomics.phased import Phased
+    from genescale.genomics.selection import Filter
 
 BLOCK: Final = 1 << 18  # bytes of input handled at once: with its columns and its output it stays in the cache
 _PROBLEMS = 20  # how many faulty lines are described one by one
@@ -135,19 +138,10 @@ class Annotator:
         """`strip`: the input may have been annotated before, so INFO is searched for what is to be written."""
         self.bundle = bundle
         self.options = options = options or Options()
-        knowledge = Knowledge.open(bundle)
-        self.layout = Layout.of(
-            options.to,
-            options.fields,
-            strict=options.strict,
-            pick=options.flag_pick and bool(options.pick),
-            facts=fact_fields(knowledge),
-        )
-        if options.pick and options.pick not in PICKS:
-            raise InvalidInput(
-                f"there is no way to pick called {options.pick!r}: {', '.join(PICKS)}", code="bad_option"
-            )
-        self._filter = Filter(options.where, bundle) if options.where else None
+        self._gathered: list[str] = []
+        self._facts: FactWriter | None = None
+        self._filter: Filter | None = None
+        self._choose(options)
         self._scanner = Scanner(bundle)
         drop = FAULTS if options.on_error == "drop" else ()
         self._renderer = Renderer(bundle, self.layout, drop=drop, strip=strip and bool(self.layout.info))
@@ -157,9 +151,6 @@ class Annotator:
             for name in ("hgvsc", "hgvsp", "hgvsg", "spdi", "spdi_canonical")
             if self.layout.wants(name) and (name in which or not name.startswith("hgvs") or options.hgvs)
         )
-        gathered = [name for name in (EXISTING, SIGNIFICANCE) if knowledge and self.layout.wants(name)]
-        self._gathered = gathered
-        self._facts = FactWriter(knowledge, [*gathered, *self.layout.facts]) if gathered or self.layout.facts else None
         self._pairs = Pairs.allocate(1 << 15, 1 << 16)
         self._tally = Tally()
         if options.phased and not self.layout.info:
@@ -169,6 +160,34 @@ class Annotator:
                 "phased variants are judged where their lines have them, not 3'-shifted", code="bad_option"
             )
         self._phased: Phased | None = None
+
+    def _choose(self, options: Options) -> None:
+        """The layout of the output, and what chooses its rows and looks up its known facts."""
+        pick = options.flag_pick and bool(options.pick)
+        if self.bundle.facts:
+            from genescale.genomics.knowledge import Knowledge  # noqa: PLC0415
+            from genescale.genomics.knowledge_fields import (  # noqa: PLC0415
+                EXISTING,
+                SIGNIFICANCE,
+                FactWriter,
+                fact_fields,
+            )
+
+            knowledge = Knowledge.open(self.bundle)
+            known = fact_fields(knowledge)
+            self.layout = Layout.of(options.to, options.fields, strict=options.strict, pick=pick, facts=known)
+            self._gathered = [name for name in (EXISTING, SIGNIFICANCE) if self.layout.wants(name)]
+            if self._gathered or self.layout.facts:
+                self._facts = FactWriter(knowledge, [*self._gathered, *self.layout.facts])
+        else:
+            self.layout = Layout.of(options.to, options.fields, strict=options.strict, pick=pick)
+        if options.pick or options.where:
+            from genescale.genomics.selection import PICKS, Filter  # noqa: PLC0415
+
+            if options.pick and options.pick not in PICKS:
+                ways = ", ".join(PICKS)
+                raise InvalidInput(f"there is no way to pick called {options.pick!r}: {ways}", code="bad_option")
+            self._filter = Filter(options.where, self.bundle) if options.where else None
 
     def tally(self) -> Tally:
         """What happened since the last call."""
@@ -184,6 +203,8 @@ class Annotator:
         end = b"\r\n" if header.crlf else b"\n"
         declared = self.layout.declaration(__version__, self._reference())
         if self.options.phased:
+            from genescale.genomics.phased import Phased, sample_names  # noqa: PLC0415
+
             self._phased = Phased(self.bundle, sample_names(header.columns or _columns_of(first_line)))
             declared.append(Phased.declaration())
         ours = [line.encode() + end for line in declared]
@@ -243,6 +264,8 @@ class Annotator:
             texts.facts = known.fields(len(self._gathered), known.width)
         keep = picked = None
         if self.options.pick:
+            from genescale.genomics.selection import picked_rows  # noqa: PLC0415
+
             picked = picked_rows(self.bundle, scanner.variants, pairs, self.options.pick, strict=self.options.strict)
             keep = None if self.options.flag_pick else picked
         if self._filter:
@@ -415,6 +438,8 @@ def refuse_other_assembly(bundle: Bundle, header: Header) -> None:
         index = bundle.contig(name)
         ours = bundle.contigs[index].length if index >= 0 else None
         if stated is not None and ours is not None and stated != ours:
+            from genescale.genomics import mito  # noqa: PLC0415
+
             hint = (
                 "; it is NC_001807, the chrM of UCSC's hg19"
                 if (stated, ours) == (mito.HG19_LENGTH, mito.LENGTH)
@@ -473,7 +498,7 @@ def _is_ours(line: bytes, info: str) -> bool:
     return line.startswith(
         (
             f"##INFO=<ID={info},".encode(),
-            f"##INFO=<ID={INFO_KEY},".encode(),
+            f"##INFO=<ID={HAPLOTYPES},".encode(),
             b"##INFO=<ID=GENESCALE_SKIPPED,",
             b"##genescale=",
         )

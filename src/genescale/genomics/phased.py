@@ -20,11 +20,12 @@ from genescale.genomics import terms
 from genescale.genomics.bundle import Bundle
 from genescale.genomics.haplotype import Coding, Compound, Edit, compounds
 from genescale.genomics.places import reverse_complement
+from genescale.genomics.render import HAPLOTYPES
 from genescale.genomics.transcripts import Transcript
 from genescale.genomics.variants import NON_ACGT
 from genescale.genomics.vcf import INFO, NO_RECORD
 
-INFO_KEY: Final = "GENESCALE_HAPLOTYPES"
+INFO_KEY: Final = HAPLOTYPES
 FIELDS: Final = (
     "Consequence",
     "IMPACT",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,12 @@ from genescale.errors import InvalidInput
 from genescale.genomics.bundle import Bundle
 from genescale.genomics.kernels.render import Plan, Strings
 from genescale.genomics.kernels.render import Renderer as Kernel
-from genescale.genomics.knowledge_fields import FactField, FactTexts
 from genescale.genomics.terms import IMPACTS, TERMS
 from genescale.genomics.variants import SV_CLASSES, VARIANT_CLASSES
 from genescale.genomics.vcf import REASONS, Scanner
+
+if TYPE_CHECKING:  # a bundle without facts does without their code
+    from genescale.genomics.knowledge_fields import FactField, FactTexts
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ _ANN_TITLE: Final = (
 )
 
 SKIPPED: Final = "GENESCALE_SKIPPED"
+HAPLOTYPES: Final = "GENESCALE_HAPLOTYPES"  # written by `phased`
 FORMATS: Final = ("vcf", "ann", "tsv", "json")
 _CONSTANTS: Final = range(1, 19)  # codes of fields that depend on the transcript alone
 _EXONIC: Final = (38, 39, 40, 41, 42)  # codes of fields that only exonic pairs have
@@ -414,7 +417,7 @@ class Renderer:
     def _pool(self, texts: Any) -> Strings:
         if texts is None:
             return self._empty
-        if isinstance(texts, FactTexts):
+        if hasattr(texts, "begin"):  # known facts: fields that lie one behind the other
             return Strings(_view(texts.pool), texts.begin.data, texts.end.data)
         offset = texts.offset.data
         return Strings(_view(texts.pool), offset[:-1], offset[1:])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Final, NamedTuple
 
 
@@ -28,7 +28,7 @@ class Term(NamedTuple):
 
 
 def _read() -> tuple[Term, ...]:
-    text = resources.files(__package__ or "").joinpath("terms.tsv").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("terms.tsv").read_text(encoding="utf-8")
     lines = [line.split("\t") for line in text.splitlines()[1:]]
     return tuple(Term(term, accession, int(rank), impact, int(tier)) for term, accession, rank, impact, tier in lines)
 
