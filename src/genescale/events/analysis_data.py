@@ -29,6 +29,10 @@ class ObjectReference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     size_bytes: Annotated[int, Meta(ge=0, description="Size of the object in bytes")]
     checksum: Annotated[str, Meta(min_length=1, max_length=256, description="Algorithm, colon, hex digits")]
     media_type: Annotated[str, Meta(max_length=256, description="Media type of the content")] = "application/json"
+    sealed: (
+        Annotated[str, Meta(max_length=128, description="Id of the key that opens the content; absent: not sealed")]
+        | None
+    ) = None
 
 
 class SyntheticSequence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -36,7 +40,10 @@ class SyntheticSequence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
 
     seed: Annotated[int, Meta(ge=0, description="Seed of the burst")]
     index: Annotated[int, Meta(ge=0, description="Number of this sequence within the burst")]
-    size: Annotated[int, Meta(ge=1, le=SEQUENCE_LETTERS_MAX, description="Length in bases")]
+    size: Annotated[int, Meta(ge=1, le=SEQUENCE_LETTERS_MAX, description="Length in bases, or how many variants")]
+    kind: Annotated[
+        Literal["sequence", "variants"], Meta(description="`variants`: made-up variants instead of one sequence")
+    ] = "sequence"
 
 
 class AnalysisRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -89,6 +96,17 @@ class AnalysisError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     severity: Annotated[
         Literal["warning", "error"], Meta(description="`error` took something from the answer, `warning` did not")
     ] = "error"
+    place: (
+        Annotated[str, Meta(max_length=200, description="Where in the input: `variant 3`, `line 12`, `sequence 2`")]
+        | None
+    ) = None
+    detail: (
+        Annotated[
+            str,
+            Meta(max_length=2_000, description="What exactly, in the words of the input", extra_json_schema=_SENSITIVE),
+        ]
+        | None
+    ) = None
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -97,6 +115,11 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cpu_s: Annotated[float, Meta(ge=0, description="Processor time in seconds")] | None = None
     processing_ms: Annotated[float, Meta(ge=0, description="Wall time of the handling in milliseconds")] | None = None
     attempt: Annotated[int, Meta(ge=0, description="Which try this was; 0: ended before the first")] = 1
+    method: Annotated[str, Meta(max_length=64, description="How the processor time was found")] | None = None
+    batch: Annotated[int, Meta(ge=1, description="How many requests were handled together")] | None = None
+    stages_ms: Annotated[dict[str, float], Meta(description="Wall time of each stage, for the whole batch")] | None = (
+        None
+    )
 
 
 class AnalysisResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -109,6 +132,13 @@ class AnalysisResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     annotations: Annotated[
         list[dict[str, Any]], Meta(description="One object per variant", extra_json_schema=_SENSITIVE)
     ] = []
+    sequences: Annotated[
+        list[dict[str, Any]],
+        Meta(description="One object per sequence: where it lies and how it fits", extra_json_schema=_SENSITIVE),
+    ] = []
+    summary: Annotated[
+        dict[str, Any], Meta(description="Counts over the whole answer", extra_json_schema=_SENSITIVE)
+    ] = {}
     predictions: Annotated[
         dict[str, Any], Meta(description="Scores of the models, by model name", extra_json_schema=_SENSITIVE)
     ] = {}
