@@ -162,6 +162,8 @@ def test_exit_statuses(vcf: Path, tmp_path: Path, reference: str, capsys: pytest
     faulty.write_text(HEAD + snv(6000) + "chr1\tbad\t.\tA\tC\t.\t.\t.\n")
     cut = tmp_path / "cut.vcf.gz"
     cut.write_bytes(gzip.compress(vcf.read_bytes())[:-200])
+    garbage = tmp_path / "garbage.vcf"
+    garbage.write_bytes(b"no\tvcf\n\xff\x00\n")
     foreign = tmp_path / "foreign.vcf"
     foreign.write_text("#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\nchrZ\t1\t.\tA\tC\t.\t.\t.\n")
     cases: list[tuple[int, list[object], str]] = [
@@ -169,6 +171,7 @@ def test_exit_statuses(vcf: Path, tmp_path: Path, reference: str, capsys: pytest
         (1, [faulty, "--strict-input"], "line 5"),
         (1, [faulty, "--on-error", "stop"], "genescale annotate: line 5: POS 'bad'"),
         (1, [cut], "stop in the middle"),
+        (0, [garbage], "not annotated: few_columns 2"),
         (2, [foreign], "no contig of the input is one of the reference"),
         (2, [tmp_path / "absent.vcf"], "cannot read"),
         (2, [vcf, "--fields", "colour"], "there is no field 'colour'"),

@@ -97,7 +97,7 @@ def _run(request: Request, references: Callable[[], Any]) -> int:
                     if tally is not None:
                         total.add(tally)
                         seen(total.records)
-            if total.records and not total.known:
+            if total.unknown_contigs and not total.known:
                 raise no_contig_known(bundle, total.unknown_contigs)
     if request.index:
         from genescale.genomics.tabix import write_index  # noqa: PLC0415 - only who asks pays
