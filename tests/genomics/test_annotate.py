@@ -290,6 +290,14 @@ def test_ann_is_snpeffs(bundle: Bundle) -> None:
     assert coding[13].startswith("4/")
 
 
+def test_the_distance_bounds_what_is_near(bundle: Bundle) -> None:
+    fields = ("symbol", "distance")
+    near = {row["symbol"] for row in annotate(HEAD + snv(5500), bundle, Options(fields=fields, distance=600))}
+    assert near == {"PLUS"}
+    (far,) = annotate(HEAD + snv(5500), bundle, Options(fields=("consequence",), distance=100))
+    assert far["consequence"] == "intergenic_variant"
+
+
 def test_pick_and_filter_choose_rows(bundle: Bundle) -> None:
     text = HEAD + snv(6110) + snv(8900) + snv(500)
     rows = defaultdict(list)
@@ -344,6 +352,7 @@ def test_options_that_do_not_exist_are_refused(bundle: Bundle) -> None:
         (Options(fields=("colour",)), "no field 'colour'"),
         (Options(pick="best"), "pick called 'best'"),
         (Options(to="ann", fields=("symbol",)), "fixed list"),
+        (Options(distance=6001), "between 0 and 6,000"),
     ):
         with pytest.raises(InvalidInput, match=said):
             Annotator(bundle, options)

@@ -1,4 +1,4 @@
-"""`genescale annotate`, as the command-line library sees it: its help. `annotate_words` and `annotate_run` do the work."""
+"""`genescale annotate`, as the command-line library sees it: its help. `annotate_words` makes it a request."""
 
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -28,6 +28,8 @@ def annotate(
     flag_pick: Flag = False,
     filter: str = "",  # noqa: A002
     shift_3prime: Annotated[bool, Parameter(name="--shift-3prime", negative=())] = False,
+    distance: int = 5000,
+    circular_flanks: Flag = False,
     phased: Flag = False,
     on_error: Literal["keep", "drop", "stop"] = "keep",
     strict_input: Flag = False,
@@ -78,6 +80,10 @@ def annotate(
         Keep the rows for which this is true, such as "impact>=MODERATE and canonical".
     shift_3prime
         Judge insertions and deletions at their 3'-most place, as VEP's --shift_3prime 1.
+    distance
+        How many bases up- and downstream of a transcript are told, at most 6000.
+    circular_flanks
+        Tell them on circular contigs too. On mitochondrial DNA nearly every gene is next to every other.
     phased
         Say too what phased variants of one chromosome do to a protein together (VCF output, sorted input).
     on_error

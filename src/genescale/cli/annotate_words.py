@@ -36,6 +36,8 @@ WORDS: Final[dict[str, tuple[str, Reading]]] = {
     "--flag-pick": ("flag_pick", "flag"),
     "--filter": ("filter", "text"),
     "--shift-3prime": ("shift_3prime", "flag"),
+    "--distance": ("distance", "whole"),
+    "--circular-flanks": ("circular_flanks", "flag"),
     "--phased": ("phased", "flag"),
     "--on-error": ("on_error", "text"),
     "--strict-input": ("strict_input", "flag"),
@@ -102,6 +104,8 @@ def request_of(
     flag_pick: bool = False,
     filter: str = "",  # noqa: A002
     shift_3prime: bool = False,
+    distance: int = 5000,
+    circular_flanks: bool = False,
     phased: bool = False,
     on_error: str = "keep",
     strict_input: bool = False,
@@ -140,6 +144,8 @@ def request_of(
         where=filter,
         on_error=on_error,  # pyright: ignore[reportArgumentType] - compared above
         shift_3prime=shift_3prime,
+        distance=distance,
+        circular_flanks=circular_flanks,
         phased=phased,
     )
     return Request(

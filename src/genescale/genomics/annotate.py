@@ -21,8 +21,8 @@ from genescale import __version__
 from genescale.errors import InvalidInput, UnknownName
 from genescale.genomics import bgzf, inputs
 from genescale.genomics import variants as variant_flags
-from genescale.genomics.bundle import Bundle
-from genescale.genomics.consequence import Pairs, judge
+from genescale.genomics.bundle import INDEX_REACH, Bundle
+from genescale.genomics.consequence import FLANK, Pairs, judge
 from genescale.genomics.inputs import Form, Refused
 from genescale.genomics.names import write_names
 from genescale.genomics.render import HAPLOTYPES, Layout, Renderer, Texts
@@ -60,6 +60,7 @@ class Options:
     to: output format (`render.FORMATS`); fields: what a row says, empty for the usual; strict: exactly as VEP 115, its
     faults included; hgvs: write HGVS names, where the output has fields for them; pick: `""` for all rows, else one of
     `selection.PICKS`; flag_pick: mark the picked rows instead of leaving out the others; where: a filter expression;
+    distance: how far up- and downstream terms reach; circular_flanks: give them on circular contigs too;
     on_error: what becomes of a faulty line (`keep` it as it is, `drop` it, or `stop` there); phased: say too what
     phased variants of one chromosome do together (VCF output, sorted input).
     """
@@ -73,6 +74,8 @@ class Options:
     where: str = ""
     on_error: Literal["keep", "drop", "stop"] = "keep"
     shift_3prime: bool = False
+    distance: int = FLANK
+    circular_flanks: bool = False
     phased: bool = False
 
 
@@ -153,6 +156,11 @@ class Annotator:
         )
         self._pairs = Pairs.allocate(1 << 15, 1 << 16)
         self._tally = Tally()
+        if not 0 <= options.distance <= INDEX_REACH:
+            raise InvalidInput(
+                f"the distance must lie between 0 and {INDEX_REACH:,} bases, not {options.distance:,}",
+                code="bad_option",
+            )
         if options.phased and not self.layout.info:
             raise InvalidInput("phased variants are told in VCF output", code="bad_option")
         if options.phased and options.shift_3prime:
@@ -247,6 +255,8 @@ class Annotator:
             scanner.variants,
             strict=self.options.strict,
             shift=self.options.shift_3prime,
+            flank=self.options.distance,
+            circular_flanks=self.options.circular_flanks,
             check_reference=False,  # the scanner did
             into=self._pairs,
         )
