@@ -31,6 +31,7 @@ def test_every_gene_of_the_panel_is_there(panel: Bundle) -> None:
     assert len(panel.array("transcript_start")) == 664
     assert len(panel.array("gene_start")) == 562
     assert panel.contigs[panel.contig("chr1")].length == 249_250_621  # known of the assembly, not of the regions
+    assert panel.contigs[panel.contig("17")].refget == "SQ.AjWXsI7AkTK35XW9pgd3UbjpC3MAevlz"
     assert panel.contig("NC_000017.10") == panel.contig("17")
     assert "BRCA1" in panel.texts("gene_symbol")
 

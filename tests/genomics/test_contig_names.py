@@ -54,6 +54,20 @@ def test_one_chromosome_has_many_names() -> None:
     assert known_contig("chrUn_KI270742v1", None, "GRCh38.p14") is not None
 
 
+def test_refget_digests_of_chromosomes() -> None:
+    def refget(name: str, assembly: str) -> str:
+        known = known_contig(name, None, assembly)
+        assert known is not None
+        return known.refget
+
+    # the vectors of the VRS specification
+    assert refget("19", "GRCh38.p14") == "SQ.IIB53T8CNeJJdUqzn9V_JnRtQadwWCbl"
+    assert refget("chr1", "GRCh38.p14") == "SQ.Ya6Rs7DHhDeg7YaOSg1EoNi3U_nQ9SvO"
+    digests = {known.refget for known in known_contigs()} - {""}
+    assert len(digests) == 48
+    assert refget("MT", "GRCh38.p14") == ""
+
+
 def test_elsewhere_the_prefix_comes_and_goes() -> None:
     assert aliases_of("chr4") == ("4",)
     assert aliases_of("4") == ("chr4",)

@@ -78,6 +78,12 @@ def test_what_has_no_form_has_no_identifier(bundle: Bundle) -> None:
     assert _ids(bundle, (3, "G", "*"), (3, "G", "N"), (3, "G", "<DUP>")) == ["", "", ""]
 
 
-def test_a_bundle_of_regions_has_no_digest_and_gives_none(tmp_path: Path) -> None:
-    with Bundle.open(tiny_bundle(tmp_path, {"chr1:11-44": _BASES})) as regions:
+def test_regions_of_an_unknown_assembly_have_no_digest_and_give_none(tmp_path: Path) -> None:
+    with Bundle.open(tiny_bundle(tmp_path, {"chr1:11-44": _BASES}, assembly="made")) as regions:
         assert _ids(regions, (13, "G", "T")) == [""]
+
+
+def test_regions_of_a_known_assembly_are_named_on_its_chromosomes(tmp_path: Path) -> None:
+    with Bundle.open(tiny_bundle(tmp_path, {"chr1:11-44": _BASES}, assembly="GRCh38")) as regions:
+        assert regions.contigs[0].refget == "SQ.Ya6Rs7DHhDeg7YaOSg1EoNi3U_nQ9SvO"
+        assert _ids(regions, (13, "G", "T")) == [allele_id(regions.contigs[0].refget, Form(12, 13, "G", "T"))]

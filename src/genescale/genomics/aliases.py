@@ -36,6 +36,7 @@ class Known(NamedTuple):
 
     assembly: str
     length: int
+    refget: str  # "" where the table has none
     names: tuple[str, ...]
 
 
@@ -45,8 +46,8 @@ def known_contigs() -> tuple[Known, ...]:
     found: list[Known] = []
     for line in _TABLE.read_text().splitlines():
         if not line.startswith("#"):
-            assembly, length, *names = line.split("\t")
-            found.append(Known(assembly, int(length), tuple(names)))
+            assembly, length, refget, *names = line.split("\t")
+            found.append(Known(assembly, int(length), refget.removeprefix("-"), tuple(names)))
     return tuple(found)
 
 

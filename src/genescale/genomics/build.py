@@ -136,7 +136,7 @@ def _build(folder: Path, name: str, fasta: Path, genes: Path, choices: Choices, 
     writer = Writer(folder)
     records, names, segments = _write_sequence(writer, fasta, choices, progress)
     annotation = read_annotation(genes, lambda done: progress("reading the genes", done))
-    contigs, assembly = _contigs(names, records, annotation, choices)
+    contigs, assembly, unlike = _contigs(names, records, annotation, choices)
     _write_contigs(writer, contigs, segments)
     progress("judging the genes", 0)
     index = alias_index([(c.name, c.aliases) for c in contigs])
@@ -174,7 +174,7 @@ def _build(folder: Path, name: str, fasta: Path, genes: Path, choices: Choices, 
         trouble.inner_stop,
         trouble.odd_length,
         models.uneven,
-        _notes(trouble, coding, contigs, annotation, index),
+        [*_notes(trouble, coding, contigs, annotation, index), *unlike],
     )
 
 
@@ -312,14 +312,18 @@ def _source(role: str, file: Path) -> dict[str, str]:
 
 def _contigs(
     names: list[str], records: list[Sequence], annotation: Annotation, choices: Choices
-) -> tuple[list[b.Contig], str]:
-    """What is known of each contig, from the sequence, the annotation, the table of assemblies and the caller."""
+) -> tuple[list[b.Contig], str, list[str]]:
+    """What is known of each contig, from the sequence, the annotation, the table of assemblies and the caller.
+
+    With the assembly, and what to say of contigs that are not quite those of it.
+    """
     whole = {record.name: record for record in records if not record.region}
     reach = {record.name: _end(record) for record in sorted(records, key=_end)}
     lengths = {name: record.length for name, record in whole.items()}
     table = _assembly_in_table(lengths, annotation, choices)
     codes = _stated_codes(annotation)
     found: list[b.Contig] = []
+    unlike: list[str] = []
     for name in names:
         record = whole.get(name)
         length, md5 = (record.length, record.md5) if record is not None else (None, None)
@@ -330,6 +334,8 @@ def _contigs(
                 "say the right --assembly",
                 code="other_assembly",
             )
+        if known is not None and record is not None and known.refget not in ("", record.refget):
+            unlike.append(f"{name} is as long as in {table}, but its bases are others: masked, or edited?")
         theirs = _annotation_name(name, known, annotation)
         note = annotation.notes.get(theirs, ContigNote())
         aliases = aliases_of(name, known, md5, [theirs, *note.names])
@@ -344,11 +350,18 @@ def _contigs(
                 _chosen(choices.codon_tables, called, code),
                 aliases,
                 md5,
-                record.refget if record is not None else None,
+                _refget(record, known, choices),
             )
         )
     _check_choices(found, choices)
-    return found, choices.assembly or annotation.assembly or table
+    return found, choices.assembly or annotation.assembly or table, unlike
+
+
+def _refget(record: Sequence | None, known: Known | None, choices: Choices) -> str | None:
+    """The digest of a whole sequence; of regions of a true chromosome that of the chromosome, which is known."""
+    if record is not None:
+        return record.refget
+    return None if known is None or choices.synthetic else known.refget or None
 
 
 def _end(record: Sequence) -> int:
