@@ -250,7 +250,7 @@ class Finder:
 
     def _chained(self, reference: Reference, found: Array, reverse: bool, length: int) -> list[Chain]:
         """The matches of one strand joined to chains, best first."""
-        order = np.argsort((found[:, 3] << 44) + (found[:, 1] << 1), kind="stable")
+        order = np.argsort((found[:, 3] << 40) + found[:, 1], kind="stable")
         found = found[order]
         if len(found) > 1:
             fresh = np.ones(len(found), bool)
