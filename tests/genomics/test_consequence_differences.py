@@ -227,6 +227,13 @@ def test_e27_the_whole_protein_decides_whether_a_stop_stays(tmp_path: Path) -> N
     check(genome, ATG + 12, "GGATG", "TAAGT", number=27, vep="missense_variant", right="stop_gained")
 
 
+def test_e28_selenocysteine_is_a_residue_and_no_stop(tmp_path: Path) -> None:
+    genome = gene(tmp_path, "ATGGTATGACCCGGATAA", tags=("seleno",))  # M V U P G stop
+    check(genome, ATG + 8, "A", "G", number=28, vep="stop_lost", right="missense_variant")
+    check(genome, ATG + 7, "G", "A", number=28, vep="stop_retained_variant", right="stop_gained")
+    assert said(genome, ATG + 16, "A", "C") == [("stop_lost", 0, "stop_lost")]
+
+
 @pytest.mark.parametrize("pos", [ATG, ATG + 4, 112, 130, 151, 155])
 def test_where_vep_is_right_nothing_differs(tmp_path: Path, pos: int) -> None:
     genome = gene(tmp_path, CDS, introns={11: 40})

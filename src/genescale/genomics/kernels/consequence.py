@@ -81,10 +81,11 @@ RULE_SWALLOWED_ENDS = cython.declare(cython.uint, 1 << 24)  # E-24
 RULE_START_WITHOUT_UTR = cython.declare(cython.uint, 1 << 25)  # E-25
 RULE_WHOLE_CODONS = cython.declare(cython.uint, 1 << 26)  # E-26
 RULE_WHOLE_PROTEIN = cython.declare(cython.uint, 1 << 27)  # E-27
+RULE_SELENOCYSTEINE = cython.declare(cython.uint, 1 << 28)  # E-28
 # E-17, alleles judged with their padding, and E-19, where a symbolic insertion lies, are decided before any rule.
 PADDED = cython.declare(cython.longlong, 17)
 INSERTION_SPAN = cython.declare(cython.longlong, 19)
-ALL_RULES = cython.declare(cython.uint, 0xF91F302)
+ALL_RULES = cython.declare(cython.uint, 0x1F91F302)
 
 # transcript_flags
 CODING = cython.declare(cython.uint, 1)
@@ -93,6 +94,7 @@ NMD = cython.declare(cython.uint, 4)
 CDS_START_NF = cython.declare(cython.uint, 64)
 CDS_END_NF = cython.declare(cython.uint, 128)
 HAS_FRAMESHIFT_INTRON = cython.declare(cython.uint, 2048)
+SELENO = cython.declare(cython.uint, 16384)
 INCOMPLETE_STOP = cython.declare(cython.uint, 65536)
 
 # Variants.kind, Variants.sv and Variants.flags
@@ -1361,7 +1363,7 @@ class Judge:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def _peptides(self) -> cython.void:
+    def _peptides(self, rules: cython.uint) -> cython.void:
         """Reference and alternative peptide (S-1, S-2), if both CDS ends are defined and the allele is plain."""
         width: cython.int
         if not (self.cds_start and self.cds_end and self._is_plain()):
@@ -1380,6 +1382,39 @@ class Judge:
         self.rp = self._translate(self.ref_from, self.ref_to, False, 0)
         self.ap_at = self.rp
         self.ap = self._translate(self.ref_from, self.alt_to, True, self.ap_at)
+        if self.flags & SELENO:
+            self.alternatives = True  # E-28
+            if rules & RULE_SELENOCYSTEINE:
+                self._write_selenocysteines()
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _write_selenocysteines(self) -> cython.void:
+        """U for each TGA inside of T that is no stop of the reference, in both peptides; a new TGA stays a stop."""
+        k: cython.int
+        i: cython.int
+        for k in range(self.rp):
+            i = self.ref_from + 3 * k
+            if self.letters[k] == 42 and self._is_inner_tga(i):
+                self.letters[k] = 85
+        for k in range(self.ap):
+            i = self.ref_from + 3 * k
+            if self.letters[self.ap_at + k] != 42:
+                continue
+            if i >= self.cut_from + self.alt_length:
+                i += self.cut_to - self.cut_from - self.alt_length
+            elif i + 3 > self.cut_from:
+                continue
+            if i % 3 == 0 and self._is_inner_tga(i):
+                self.letters[self.ap_at + k] = 85
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _is_inner_tga(self, i: cython.int) -> cython.bint:
+        """Whether the codon of T that begins at `i` is TGA and not the last one."""
+        return i + 3 < self.t_length and self._t_base(i) == 3 and self._t_base(i + 1) == 2 and self._t_base(i + 2) == 0
 
     # ------------------------------------------------------------------ coding terms
 
@@ -1389,7 +1424,7 @@ class Judge:
     def _coding_terms(self, rules: cython.uint, covered: cython.bint) -> cython.ulonglong:
         """Every predicate of the coding sequence (3.5), in an order in which each finds what it asks for."""
         self._read(rules)
-        self._peptides()
+        self._peptides(rules)
         terms: cython.ulonglong = 0
         t: cython.int = self.t
         substitution: cython.bint = self.ref_length == self.alt_length
@@ -1667,6 +1702,8 @@ class Judge:
                 return residue == 42
             if residue != self.models.protein[self.protein_at + k]:
                 return False
+            if residue == 42 and self.flags & SELENO and (self._edited_t(i + 1) != 2 or self._edited_t(i + 2) != 0):
+                return False  # a selenocysteine has become a stop
             i += 3
             k += 1
         return False
