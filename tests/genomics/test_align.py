@@ -252,6 +252,8 @@ def test_a_difference_near_an_end_needs_an_anchor(aligner: Aligner, outside: int
     assert [(u.reason, u.start, u.end) for u in found.uncalled] == (
         [] if called else [("unanchored_end", 1_150 - outside, 1_150 - outside)]
     )
+    reason = asked(aligner, text).reason
+    assert reason == ("" if called else "not called (1): too few matching bases between it and the end of the query")
 
 
 def test_a_repeat_cut_by_the_end_of_the_query_calls_nothing(aligner: Aligner):

@@ -23,6 +23,7 @@ import numpy as np
 
 from genescale.genomics.bundle import Bundle
 from genescale.genomics.differences import (
+    UNCALLED,
     Aligned,
     Block,
     Call,
@@ -107,7 +108,7 @@ class Placement(Place):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of one sequence. `reason` is a sentence for people wherever the outcome is not `placed`.
+    """What became of one sequence. `reason` is a sentence for people, empty where all is placed and called.
 
     `placements` are in the order of the query; there is more than one when its parts lie in different places.
     `unexplained` are stretches of the query (1-based, inclusive) that lie nowhere in `references`.
@@ -407,9 +408,13 @@ class Aligner:
             calling = self._options.call_ambiguous
             called = "the variants are those of the first" if calling else "no variant is called there"
             return "ambiguous", f"it fits {count} places nearly equally well; {called}"
-        if len(placements) == 1 and missing < 20:
-            return "placed", f"{missing} bases do not align" if missing else ""
         reasons: list[str] = []
+        if len(placements) == 1 and missing < 20:
+            if missing:
+                reasons.append(f"{missing} bases do not align")
+            left = [u.reason for u in longest.uncalled if u.reason != "reference_unknown"]
+            reasons += [f"not called ({left.count(name)}): {UNCALLED[name]}" for name in sorted(set(left))]
+            return "placed", "; ".join(reasons)
         if len(placements) > 1:
             more = " or more" if len(placements) >= _MOST_PARTS else ""
             reasons.append(f"its parts lie in {len(placements)} places{more}")

@@ -49,7 +49,7 @@ class Uncalled:
 UNCALLED: Final = {
     "unanchored_end": "too few matching bases between it and the end of the query",
     "reference_unknown": "the reference has no known base there",
-    "query_unknown": "the query has N or an ambiguous base inside an insertion",
+    "query_unknown": "an insertion or deletion that holds N or an ambiguous base, or lies beside one",
     "dissimilar": "a stretch that does not align",
     "crosses_origin": "a deletion across the origin, which a VCF record cannot write",
 }
