@@ -524,7 +524,10 @@ def _plan(pieces: Sequence[_Piece], transcripts: int) -> tuple[Plan, int]:
         table[k, 6], table[k, 7] = skip, _PRESENCE.get(code, 0)
     codes = np.array([step[0] for step in steps], np.int32)
     cached = np.zeros((max(fragments, 1), transcripts + 1), np.int64)
-    return Plan(*(part.data for part in (codes, table, _bytes(text), cached))), len(text)
+    kinds = 512  # of rows: one for each set of bits of `_PRESENCE`
+    merged = np.zeros((kinds, 2), np.int32)
+    room = (np.zeros((kinds * (len(steps) + 1), 3), np.int32), np.zeros(kinds * (len(text) + 1) + 64, np.uint8))
+    return Plan(*(part.data for part in (codes, table, _bytes(text), cached, merged, *room))), len(text)
 
 
 def _run_kind(code: int) -> str:

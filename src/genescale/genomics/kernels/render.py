@@ -47,17 +47,26 @@ class Plan:
     code: cython.const[cython.int][::1]
     pieces: cython.const[cython.int][:, ::1]
     text: cython.const[cython.uchar][::1]
-    cached: cython.longlong[
-        :, ::1
-    ]  # per fragment and transcript: where its text lies in the arena, 0 when not yet there
+    # by fragment and transcript: where its text lies in the arena, 0 when not yet there
+    cached: cython.longlong[:, ::1]
     count: cython.int
+    # the plan for each kind of row, made when the first such row comes: neighbouring empty fields are one text
+    merged: cython.int[:, ::1]  # by kind of row: first step, how many (0: not yet made)
+    steps: cython.int[:, ::1]  # a field, or -1 and a stretch of `literals`
+    literals: cython.uchar[::1]
+    steps_used: cython.int
+    literals_used: cython.int
 
-    def __init__(self, code, pieces, text, cached):
+    def __init__(self, code, pieces, text, cached, merged, steps, literals):
         self.code = code
         self.pieces = pieces
         self.text = text
         self.cached = cached
         self.count = len(code)
+        self.merged = merged
+        self.steps = steps
+        self.literals = literals
+        self.steps_used = self.literals_used = 0
 
 
 @cython.cclass
@@ -738,31 +747,77 @@ class Renderer:
     @cython.exceptval(check=False)
     def _fields(self, o: cython.longlong, plan: Plan, v: cython.longlong, p: cython.longlong) -> cython.longlong:
         """One plan carried out, for variant `v` and, where it is not -1, pair `p`."""
-        k: cython.int = 0
+        k: cython.int
         code: cython.int
+        step: cython.int
+        last: cython.int
+        begin: cython.longlong
+        length: cython.longlong
         t: cython.longlong = self.p_transcript[p] if p >= 0 else -1
         present: cython.int = self._present(v, p)
         before: cython.longlong
         value: cython.longlong
         out: cython.p_uchar = self._out()
-        while k < plan.count:
+        if plan.merged[present, 1] == 0:
+            self._merge(plan, present)
+        step = plan.merged[present, 0]
+        last = step + plan.merged[present, 1]
+        while step < last:
+            k = plan.steps[step, 0]
+            if k < 0:
+                begin = plan.steps[step, 1]
+                length = plan.steps[step, 2]
+                if cython.compiled:
+                    if length <= 16:
+                        memcpy(out + o, cython.address(plan.literals[begin]), 16)
+                    else:
+                        memcpy(out + o, cython.address(plan.literals[begin]), length)
+                    o += length
+                else:
+                    o = self._copy(out, o, plan.literals, begin, begin + length)
+                step += 1
+                continue
+            step += 1
             code = plan.code[k]
-            if plan.pieces[k, 7] & ~present:  # known to be empty: most fields of most rows are
-                o = self._piece(out, o, plan, k, 4)
-                k += plan.pieces[k, 6]
-            elif code >= 1000:  # a run of fields of the transcript alone: fragment number code - 1000
+            if code >= 1000:  # a run of fields of the transcript alone: fragment number code - 1000
                 o = self._fragment(o, plan, k, t)
+                continue
+            before = o
+            o = self._piece(out, o, plan, k, 0)
+            value = o
+            o = self._value(o, code, v, p, t)
+            o = self._piece(out, before, plan, k, 4) if o == value else self._piece(out, o, plan, k, 2)
+        return o
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _merge(self, plan: Plan, present: cython.int) -> cython.void:
+        """Make the steps for rows that have these kinds of fields. There is room for all kinds (`render._plan`)."""
+        k: cython.int = 0
+        i: cython.int
+        step: cython.int = plan.steps_used
+        first: cython.int = step
+        while k < plan.count:
+            if plan.pieces[k, 7] & ~present:  # known to be empty: most fields of most rows are
+                if step == first or plan.steps[step - 1, 0] >= 0:
+                    plan.steps[step, 0] = -1
+                    plan.steps[step, 1] = plan.literals_used
+                    step += 1
+                for i in range(plan.pieces[k, 5]):
+                    plan.literals[plan.literals_used] = plan.text[plan.pieces[k, 4] + i]
+                    plan.literals_used += 1
+                plan.steps[step - 1, 2] = plan.literals_used - plan.steps[step - 1, 1]
                 k += plan.pieces[k, 6]
-            elif code == 999:  # a run of fields that could have been empty together
+            elif plan.code[k] == 999:  # a run of fields that could have been empty together
                 k += 1
             else:
-                before = o
-                o = self._piece(out, o, plan, k, 0)
-                value = o
-                o = self._value(o, code, v, p, t)
-                o = self._piece(out, before, plan, k, 4) if o == value else self._piece(out, o, plan, k, 2)
-                k += 1
-        return o
+                plan.steps[step, 0] = k
+                step += 1
+                k += plan.pieces[k, 6]
+        plan.steps_used = step
+        plan.merged[present, 0] = first
+        plan.merged[present, 1] = step - first
 
     @cython.cfunc
     @cython.inline
