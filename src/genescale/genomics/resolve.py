@@ -23,16 +23,13 @@ from genescale.genomics.bundle import Bundle
 from genescale.genomics.consequence import judge
 from genescale.genomics.edits import Found, Numbering, no_change
 from genescale.genomics.hgvs import Change, HgvsAllele, HgvsVariant, Interval, Phase, Position
-from genescale.genomics.knowledge import Knowledge, Spelling
+from genescale.genomics.knowledge import Knowledge
 from genescale.genomics.names import write_names
 from genescale.genomics.places import GenomicEdit, VcfVariant, as_vcf, bases_of, mismatch
 from genescale.genomics.spdi import Spdi, parse_spdi
 from genescale.genomics.transcripts import Note, Transcript, find_transcripts, numbering_of
-from genescale.genomics.variants import Row, Variants, kind_of, variants_of_record
-from genescale.genomics.vrs import vrs_ids
-
-VRS_CANDIDATES_MAX: Final = 500_000
-"""A larger table of known variants is not searched for a VRS identifier: some ten microseconds go into each row."""
+from genescale.genomics.variants import Variants, variants_of_record
+from genescale.genomics.vrs_lookup import known_allele, searched_sources
 
 FORMS: Final = (
     "HGVS (NM_000059.3:c.5946del, NC_000013.11:g.32340301del, chrM:m.3243A>G, NP_000050.2:p.Ser1982fs), "
@@ -97,7 +94,6 @@ def variants_of(resolved: Iterable[Resolved]) -> Variants:
 # --- VCF, SPDI, rsID, VRS ---------------------------------------------------------------------------------------------
 
 _VRS_ALLELE: Final = re.compile(r"ga4gh:VA\.[A-Za-z0-9_-]{32}\Z")
-_VRS_BATCH: Final = 16_384
 _RSID: Final = re.compile(r"rs[0-9]+\Z", re.IGNORECASE)
 _ACCESSION: Final = re.compile(r"[A-Z]{2}_[0-9]+\.[0-9]+\Z")
 _ALLELE: Final = re.compile(r"[ACGTRYKMSWBDHVN]+\Z", re.IGNORECASE)
@@ -220,34 +216,18 @@ def _of_vrs(bundle: Bundle, name: str) -> Resolved:
         raise InvalidInput(
             f"{name[:60]} is no VRS identifier of an allele (ga4gh:VA. and 32 letters)", code="unknown_form"
         )
-    asked: list[str] = []
-    for source, facts in Knowledge.open(bundle).items():
-        if facts.rows > VRS_CANDIDATES_MAX:
-            continue
-        asked.append(source)
-        for first in range(0, facts.rows, _VRS_BATCH):
-            spelled = [facts.spelling(row) for row in range(first, min(first + _VRS_BATCH, facts.rows))]
-            identifiers = vrs_ids(bundle, Variants.of_rows(map(_row_of, spelled)))
-            if name in identifiers:
-                contig, start, ref, alt = spelled[identifiers.index(name)]
-                variant = as_vcf(bundle, GenomicEdit(contig, start, start + len(ref) - 1, alt))
-                return Resolved(
-                    name, "vrs", (variant,), (Note("vrs_source", f"{name} is a variant known to {source}"),)
-                )
+    found = known_allele(bundle, name)
+    if found is not None:
+        source, (contig, start, ref, alt) = found
+        variant = as_vcf(bundle, GenomicEdit(contig, start, start + len(ref) - 1, alt))
+        return Resolved(name, "vrs", (variant,), (Note("vrs_source", f"{name} is a variant known to {source}"),))
+    asked = ", ".join(searched_sources(bundle))
     tried = (
-        f"no variant known to {', '.join(asked)} has it"
-        if asked
-        else f"{bundle.name} has no table of known variants to try"
+        f"no variant known to {asked} has it" if asked else f"{bundle.name} has no table of known variants to search"
     )
     raise UnknownName(
         f"{name} is a digest, which cannot be read back, and {tried}. Give the variant as {FORMS}", code="vrs_not_known"
     )
-
-
-def _row_of(spelling: Spelling) -> Row:
-    contig, start, ref, alt = spelling
-    kind = kind_of(len(ref), len(alt))
-    return Row(0, 1, contig, start, start, start + len(ref) - 1, kind, kind, 0, ref, alt, 0)
 
 
 def _of_hgvs_text(bundle: Bundle, name: str) -> Resolved:
