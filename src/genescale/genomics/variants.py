@@ -141,17 +141,18 @@ class Variants:
     def of_rows(cls, rows: Iterable[Row]) -> Variants:
         """The columns of `rows`, in their order."""
         listed = list(rows)
-        text = "".join(row.ref + row.alt for row in listed).encode("ascii")
+        text = "".join([row.ref + row.alt for row in listed]).encode("ascii")
         variants = cls.allocate(len(listed), len(text))
-        variants.text[:] = np.frombuffer(text, np.uint8)
-        for name in ("record", "allele", "contig", "position", "start", "end", "kind", "record_kind", "sv", "flags"):
-            getattr(variants, name)[:] = [getattr(row, name) for row in listed]
-        offset = 0
-        for i, row in enumerate(listed):
-            variants.ref_offset[i], variants.ref_length[i] = offset, len(row.ref)
-            offset += len(row.ref)
-            variants.alt_offset[i], variants.alt_length[i] = offset, len(row.alt)
-            offset += len(row.alt)
+        if listed:
+            variants.text[:] = np.frombuffer(text, np.uint8)
+            for name, column in zip(Row._fields, zip(*listed, strict=True), strict=True):  # at the speed of C
+                if name not in {"ref", "alt"}:
+                    getattr(variants, name)[:] = column
+            variants.ref_length[:] = [len(row.ref) for row in listed]
+            variants.alt_length[:] = [len(row.alt) for row in listed]
+            ends = np.cumsum(variants.ref_length + variants.alt_length, dtype=np.int64)
+            variants.alt_offset[:] = ends - variants.alt_length
+            variants.ref_offset[:] = variants.alt_offset - variants.ref_length
         variants.count, variants.text_length = len(listed), len(text)
         return variants
 
