@@ -68,6 +68,7 @@ SEQUENCE_VARIANT = cython.declare(cython.ulonglong, 1 << 40)
 
 # Rules that correct VEP, one bit for each entry of the adjudicated list that changes terms
 RULE_PREMATURE_STOP = cython.declare(cython.uint, 1 << 1)  # E-1
+RULE_UTR_IN_PLACE = cython.declare(cython.uint, 1 << 4)  # E-4
 RULE_INCOMPLETE_ENDS = cython.declare(cython.uint, 1 << 8)  # E-8
 RULE_EVERY_INTRON = cython.declare(cython.uint, 1 << 9)  # E-9
 RULE_STRUCTURAL_START = cython.declare(cython.uint, 1 << 12)  # E-12
@@ -85,7 +86,7 @@ RULE_SELENOCYSTEINE = cython.declare(cython.uint, 1 << 28)  # E-28
 # E-17, alleles judged with their padding, and E-19, where a symbolic insertion lies, are decided before any rule.
 PADDED = cython.declare(cython.longlong, 17)
 INSERTION_SPAN = cython.declare(cython.longlong, 19)
-ALL_RULES = cython.declare(cython.uint, 0x1F91F302)
+ALL_RULES = cython.declare(cython.uint, 0x1F91F312)
 
 # transcript_flags
 CODING = cython.declare(cython.uint, 1)
@@ -242,6 +243,8 @@ class Judge:
     phase: cython.int
     t_length: cython.int  # T: phase Ns and CDS (and the As that complete a stop)
     tu_length: cython.int  # T and 3' UTR
+    mirrorable: cython.bint  # on the minus strand, with several exons: VEP reads the UTRs elsewhere (E-4)
+    mirrored: cython.bint  # and here they are read so
     mrna_left: cython.int  # bases of T and 3' UTR that the mRNA has; what lies beyond is poly(A)
     table: cython.int
     protein_at: cython.longlong
@@ -847,14 +850,24 @@ class Judge:
         if self.alternatives and not self.strict:
             vep = self._terms(0)
             if vep != terms:
-                # The exception is the first correction that alone changes VEP's answer.
-                for bit in range(1, 32):
-                    if (ALL_RULES >> bit) & 1 and self._terms(1 << bit) != vep:
-                        break
-                self.p_exception[row] = bit
+                self.p_exception[row] = self._exception(terms, vep)
         self.p_terms[row] = terms
         self.p_vep_terms[row] = vep
         return True
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _exception(self, terms: cython.ulonglong, vep: cython.ulonglong) -> cython.int:
+        """The first correction that alone changes VEP's answer; where it takes several, the last that ours needs."""
+        bit: cython.int
+        for bit in range(1, 32):
+            if (ALL_RULES >> bit) & 1 and self._terms(1 << bit) != vep:
+                return bit
+        for bit in range(31, 0, -1):
+            if (ALL_RULES >> bit) & 1 and self._terms(ALL_RULES & ~(1 << bit)) != terms:
+                return bit
+        return 0
 
     @cython.cfunc
     @cython.nogil
@@ -1250,6 +1263,9 @@ class Judge:
                 self.t_length += (3 - self.t_length % 3) % 3
                 self.tu_length = self.t_length + 150
 
+        self.mirrorable = not self.forward and self.models.transcript_exon[t + 1] - self.models.transcript_exon[t] > 1
+        self.mirrored = self.mirrorable and not rules & RULE_UTR_IN_PLACE
+
         first: cython.int = self.cdna_start
         last: cython.int = self.cdna_end
         self.cds_start = 0
@@ -1276,7 +1292,34 @@ class Judge:
             return 4
         if i >= self.mrna_left:
             return 0  # poly(A)
+        if self.mirrorable and i >= self.t_length:
+            self.alternatives = True  # E-4
+            if self.mirrored:
+                return self._mirrored_base(self.u5 + i - self.phase)
         return self.models.mrna[self.m0 + self.u5 + i - self.phase]
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _mirrored_base(self, i: cython.int) -> cython.int:
+        """Base `i` (from 0) of the cDNA as VEP reads the UTRs of minus-strand transcripts with several exons (E-4).
+
+        It cuts each exon out of the reverse complement of the whole gene, but at the distance from the gene's start at
+        which it lies on the forward strand.
+        """
+        t: cython.int = self.t
+        exon: cython.int = self.models.transcript_exon[t]
+        while self.models.exon_cdna[exon] > i + 1:
+            exon += 1
+        code: cython.int = self.models.codes[
+            self.models.code(
+                self.contig,
+                self.models.transcript_end[t]
+                - (self.models.exon_start[exon] - self.models.transcript_start[t])
+                - (i + 1 - self.models.exon_cdna[exon]),
+            )
+        ]
+        return 3 - code if code < 4 else 4
 
     @cython.cfunc
     @cython.nogil
@@ -1307,7 +1350,13 @@ class Judge:
     @cython.exceptval(check=False)
     def _v_base(self, i: cython.int) -> cython.int:
         """Base `i` (from 0) of the 5' UTR and T."""
-        return self.models.mrna[self.m0 + i] if i < self.u5 else self._t_base(i - self.u5)
+        if i >= self.u5:
+            return self._t_base(i - self.u5)
+        if self.mirrorable:
+            self.alternatives = True  # E-4
+            if self.mirrored:
+                return self._mirrored_base(i)
+        return self.models.mrna[self.m0 + i]
 
     @cython.cfunc
     @cython.nogil
