@@ -253,10 +253,11 @@ class Operations(_Live, frozen=True, kw_only=True, tag="operations"):
 
 
 class Throttle(_Server, frozen=True, kw_only=True, tag="throttle"):
-    """Wait: the frame was not taken."""
+    """Wait: the frame was not taken. `cid` says which one, when it had one."""
 
     retry_ms: Number
     scope: str
+    cid: str | None = None
 
 
 class ServerPing(_Server, frozen=True, kw_only=True, tag="ping"):
@@ -332,10 +333,21 @@ def decode_client(text: str | bytes, *, bytes_max: int = FRAME_BYTES_MAX) -> Cli
     if _too_deep(data):
         return Fault(BAD_FRAME, "nested too deep")
     try:
-        json.loads(data, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
+        _check_strict(data)
         return _CLIENT.decode(data)
     except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors too
         return Fault(BAD_FRAME, type(error).__name__)
+
+
+def is_strict_json(data: bytes) -> bool:
+    """Whether this is JSON as the gateway takes it: no key twice in an object, no NaN, not nested too deep."""
+    if _too_deep(data):
+        return False
+    try:
+        _check_strict(data)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def decode_server(text: str | bytes) -> ServerFrame | None:
@@ -373,6 +385,10 @@ def _too_deep(data: bytes) -> bool:
 
 
 _NO_BRACKETS: Final = bytes(letter for letter in range(256) if letter not in b"[]{}")
+
+
+def _check_strict(data: bytes) -> None:
+    json.loads(data, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
