@@ -453,6 +453,7 @@ class Renderer:
             _strings([reason + quote for reason in REASONS]),
             _strings(keys),
             _strings([escape.get(chr(byte), "") for byte in range(256)]),
+            memoryview(bytes(chr(byte) in escape for byte in range(256))),
         )
 
     def _row_pieces(self) -> list[_Piece]:

@@ -108,6 +108,7 @@ class Renderer:
     reasons: Strings
     keys: Strings  # 0 the INFO key with its =, 1 the key of the reason with its =, 2 between rows
     escape: Strings  # 256 replacements; an empty one means: as it is
+    special: cython.const[cython.uchar][::1]  # 1 for the bytes that have one
 
     # plans
     row_plan: Plan
@@ -247,6 +248,7 @@ class Renderer:
             self.reasons,
             self.keys,
             self.escape,
+            self.special,
         ) = words
         self.arena, self.mask_key, self.mask_begin, self.mask_end, self.mask_count, self.mask_rank = caches
         self.last_mask = self.last_slot = 0
@@ -1335,6 +1337,24 @@ class Renderer:
     @cython.inline
     @cython.nogil
     @cython.exceptval(check=False)
+    def _special(self) -> cython.p_const_uchar:
+        if cython.compiled:
+            return cython.address(self.special[0])
+        return self.special
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _text_of(self, strings: Strings) -> cython.p_const_uchar:
+        if cython.compiled:
+            return cython.address(strings.text[0])
+        return strings.text
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
     def _copy(
         self,
         out: cython.p_uchar,
@@ -1369,13 +1389,15 @@ class Renderer:
     ) -> cython.longlong:
         """A text in which the bytes that mean something in this format are replaced; `cut` bytes at its end go."""
         out: cython.p_uchar = self._out()
+        text: cython.p_const_uchar = self._text_of(strings)
+        special: cython.p_const_uchar = self._special()
         at: cython.longlong
         byte: cython.uchar
         if strings.end.shape[0] == 0:
             return o
         for at in range(strings.begin[i], strings.end[i] - cut):
-            byte = strings.text[at]
-            if self.escape.end[byte] != self.escape.begin[byte]:
+            byte = text[at]
+            if special[byte]:
                 o = self._words(o, self.escape, byte)
             else:
                 out[o] = byte
@@ -1408,11 +1430,13 @@ class Renderer:
     def _column(self, o: cython.longlong, begin: cython.longlong, end: cython.longlong) -> cython.longlong:
         """Bytes of the input line, escaped."""
         out: cython.p_uchar = self._out()
+        text: cython.p_const_uchar = self._text()
+        special: cython.p_const_uchar = self._special()
         at: cython.longlong
         byte: cython.uchar
         for at in range(begin, end):
-            byte = self.text[at]
-            if self.escape.end[byte] != self.escape.begin[byte]:
+            byte = text[at]
+            if special[byte]:
                 o = self._words(o, self.escape, byte)
             else:
                 out[o] = byte
