@@ -346,6 +346,26 @@ def test_a_filter_that_cannot_be_understood_says_where(bundle: Bundle, where: st
     assert caught.value.place.startswith("filter, character")
 
 
+def test_names_are_annotated_and_what_is_no_name_is_raised(bundle: Bundle) -> None:
+    ref = CHR1[6109]
+    text = f"chr1:g.6110{ref}>{OTHER[ref]}\nnonsense\nchr1:g.1{OTHER[CHR1[0]]}>N\n".encode()
+    rows: list[dict[str, str]] = []
+    with pytest.raises(InvalidInput, match=r"line 2: nonsense: .* \(and 1 more\)"):
+        rows.extend(annotate(text, bundle, Options(fields=("pos",), pick="variant")))
+    assert rows == [{"pos": "6110"}]
+
+
+def test_odd_bytes_in_a_name_do_not_split_a_row(bundle: Bundle) -> None:
+    (row,) = annotate(HEAD + snv(500, name="a\x0b\u2028b"), bundle, Options(fields=("id", "pos")))
+    assert row == {"id": "a\x0b\u2028b", "pos": "500"}
+
+
+def test_an_open_file_stays_open(bundle: Bundle) -> None:
+    file = io.BytesIO(HEAD + snv(500))
+    assert len(list(annotate(file, bundle))) == 1
+    assert not file.closed
+
+
 def test_options_that_do_not_exist_are_refused(bundle: Bundle) -> None:
     for options, said in (
         (Options(to="xml"), "no output format 'xml'"),

@@ -7,6 +7,7 @@ annotated by several processes and put together in order again: the bytes are th
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 from collections import Counter
@@ -470,10 +471,12 @@ def refuse_other_assembly(bundle: Bundle, header: Header) -> None:
 def annotate(
     source: str | Path | BinaryIO | bytes, bundle: Bundle, options: Options | None = None
 ) -> Iterator[dict[str, str]]:
-    """One dictionary for each ALT allele and transcript of the VCF `source`: a path, an open file, or its bytes.
+    """One dictionary for each ALT allele and transcript of `source`: a path, an open file, or its bytes.
 
-    The keys are the fields of `options` (`render.FIELDS` says what there is), the values text as in the tab-separated
-    output; `-` stands for nothing. Lines that cannot be annotated give no row; `Annotator` counts them.
+    The source is VCF, BCF, names of variants (one a line) or raw DNA. The keys are the fields of `options`
+    (`render.FIELDS` says what there is), the values text as in the tab-separated output; `-` stands for nothing. A
+    line of VCF that cannot be judged gives no row, unless `on_error="stop"`; an input that is cut off, and names or
+    sequences that give no variant, raise `InvalidInput` behind the last row.
 
     >>> from genescale.genomics.bundle import Bundle
     >>> line = b"chrM\\t3243\\t.\\tA\\tG\\t.\\t.\\t."
@@ -481,18 +484,26 @@ def annotate(
     ...     rows = list(annotate(line, bundle, Options(fields=("symbol", "consequence"))))
     >>> rows[0]["consequence"]
     'non_coding_transcript_exon_variant'
+    >>> with Bundle.open(mitochondrion) as bundle:
+    ...     [row["symbol"] for row in annotate(b"chrM:m.3243A>G", bundle)]
+    ['MT-TL1']
     """
     annotator = Annotator(bundle, replace(options or Options(), to="tsv"))
     names = [one.name for one in annotator.layout.fields]
     with _opened(source) as file:
-        opened = open_input(file)
+        opened = open_input(file, bundle)
         refuse_other_assembly(bundle, opened.header)
+        line = opened.first_line
         for block in opened.blocks():
-            for piece in annotator.block(block):
-                for row in bytes(piece).decode("utf-8", "replace").splitlines():
+            for piece in annotator.block(block, line):
+                for row in bytes(piece).decode("utf-8", "replace").split("\n")[:-1]:
                     yield dict(zip(names, row.split("\t"), strict=True))
+            line += block.count(b"\n")
         if opened.damage:
             raise opened.damage
+        for one in opened.refused:
+            more = f" (and {len(opened.refused) - 1} more)" if len(opened.refused) > 1 else ""
+            raise InvalidInput(one.message + more, code=one.reason, place=f"line {one.line}")
 
 
 def _opened(source: str | Path | BinaryIO | bytes) -> Any:
@@ -500,7 +511,7 @@ def _opened(source: str | Path | BinaryIO | bytes) -> Any:
         return io.BytesIO(source)
     if isinstance(source, str | Path):
         return Path(source).open("rb")
-    return source
+    return contextlib.nullcontext(source)  # whoever opened it closes it
 
 
 def _is_ours(line: bytes, info: str) -> bool:
