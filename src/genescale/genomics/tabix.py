@@ -1,4 +1,4 @@
-"""The index that lets `tabix` and htslib jump to a region of a VCF in BGZF (the TBI format of the tabix paper, Li 2011).
+"""The index by which `tabix` and htslib jump to a region of a VCF in BGZF (the TBI format of the tabix paper, Li 2011).
 
 The genome is cut into bins of five sizes, from 512 Mb down to 16 kb; a record lies in the smallest bin that holds it
 whole. For each bin the index lists the stretches of the file with its records, and for each 16 kb the first byte that
