@@ -91,7 +91,7 @@ def call(monkeypatch, words, outcome):
 
 def test_an_unknown_area_names_the_areas(capsys, monkeypatch):
     assert call(monkeypatch, "bench nothing", example()) == 2
-    assert "the areas are: annotate, events" in capsys.readouterr().err
+    assert "the areas are: annotate, events, references" in capsys.readouterr().err
     assert call(monkeypatch, "verify nothing", example()) == 2
     assert "the areas are: delivery" in capsys.readouterr().err
 

@@ -19,6 +19,7 @@ from genescale.trials.report import CannotRun, Report
 BENCH_AREAS: Mapping[str, str] = {
     "annotate": "genescale.trials.bench_annotate",
     "events": "genescale.trials.bench_events",
+    "references": "genescale.trials.bench_references",
 }
 VERIFY_AREAS: Mapping[str, str] = {"delivery": "genescale.trials.delivery"}
 
@@ -32,7 +33,7 @@ def bench(area: str, *, seed: int = 1, kafka: Flag = False, json: AsJson = False
     Parameters
     ----------
     area
-        What to measure: annotate, events.
+        What to measure: annotate, events, references.
     seed
         Where everything random in the load comes from.
     kafka

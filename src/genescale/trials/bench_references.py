@@ -13,7 +13,7 @@ from typing import Final
 
 from genescale.clock import Clock
 from genescale.trials.peers import Usage, measured
-from genescale.trials.report import Row, row
+from genescale.trials.report import CannotRun, Report, Row, make_report, row
 from genescale.trials.scratch import scratch
 
 _CHROMOSOMES_MB: Final = (
@@ -31,6 +31,22 @@ _LETTERS: Final = bytes(b"AAACCGGTTT"[i % 10] for i in range(256))
 BUILD_GOAL_S: Final = 300
 BUILD_GOAL_MB: Final = 3_000
 OPEN_GOAL_MS: Final = 20
+
+
+def run(seed: int, kafka: bool, clock: Clock) -> Report:
+    """All rows of the area: a genome of human size, and how much more a base of it costs than of a tenth of it."""
+    if kafka:
+        raise CannotRun("bench references uses no Kafka; leave --kafka out")
+    tenth, whole = bench_reference_build(0.1, clock, seed), bench_reference_build(1.0, clock, seed)
+    growth = _growth("reference_growth_s", tenth[0], whole[0]), _growth("reference_growth_mb", tenth[1], whole[1])
+    return make_report("references", seed, [*whole, *growth])
+
+
+def _growth(name: str, tenth: Row, whole: Row) -> Row:
+    assert tenth.value is not None
+    assert whole.value is not None
+    note = f"{whole.value} {whole.unit} for the whole, {tenth.value} {tenth.unit} for a tenth of it: 1 is linear"
+    return row(name, round(whole.value / tenth.value / 10, 3), "ratio", "lower", goal=1.5, note=note)
 
 
 def bench_reference_build(scale: float, clock: Clock, seed: int = 1) -> list[Row]:
