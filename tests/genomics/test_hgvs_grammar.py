@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from genescale.genomics import hgvs
-from genescale.genomics.hgvs import HgvsSyntaxError, HgvsVariant, Parser
+from genescale.genomics import hgvs, hgvs_parser, hgvs_parts
+from genescale.genomics.hgvs_parser import HgvsSyntaxError, Parser
+from genescale.genomics.hgvs_parts import HgvsVariant
 from support.shared_data import shared_data
 
 Rule = Callable[[Parser], object]
@@ -75,7 +76,7 @@ def residue(*, one: bool = True, three: bool = True, stop: bool = True) -> Rule:
 def residues(*, one: bool = True, three: bool = True, stop: bool = True) -> Rule:
     def read(parser: Parser) -> object:
         found = parser.residues()
-        long = parser.text[:3] in hgvs.ONE_OF_THREE
+        long = parser.text[:3] in hgvs_parts.ONE_OF_THREE
         if (long and not three) or (not long and not one) or ("*" in found and not stop):
             raise parser.fail("other residues expected", at=0)
         return found
@@ -125,8 +126,13 @@ def extent(parser: Parser) -> object:
     return found
 
 
-U, D, DI, DU = hgvs.Substitution, hgvs.Deletion, (hgvs.DeletionInsertion, hgvs.Substitution), hgvs.Duplication
-PROTEIN_SUBSTITUTION = edit("p", hgvs.ProteinSubstitution, hgvs.ProteinUnknown)
+U, D, DI, DU = (
+    hgvs_parts.Substitution,
+    hgvs_parts.Deletion,
+    (hgvs_parts.DeletionInsertion, hgvs_parts.Substitution),
+    hgvs_parts.Duplication,
+)
+PROTEIN_SUBSTITUTION = edit("p", hgvs_parts.ProteinSubstitution, hgvs_parts.ProteinUnknown)
 DNA_LETTERS, RNA_LETTERS = "ACGTNacgtn", "ACGUNacgun"
 
 RULES: dict[str, Rule] = {
@@ -158,25 +164,25 @@ RULES: dict[str, Rule] = {
     "term3": stop_letters("Ter"),
     "term13": stop_letters("Ter", "X", "*"),
     "dna": letters(DNA_LETTERS),
-    "dna_iupac": letters(hgvs._DNA.pattern[1:-2]),
+    "dna_iupac": letters(hgvs_parser._DNA.pattern[1:-2]),
     "rna": letters(RNA_LETTERS),
-    "rna_iupac": letters(hgvs._RNA.pattern[1:-2]),
-    "na_iupac": letters(hgvs._RNA.pattern[1:-2]),
+    "rna_iupac": letters(hgvs_parser._RNA.pattern[1:-2]),
+    "na_iupac": letters(hgvs_parser._RNA.pattern[1:-2]),
     "dna_seq": lambda parser: parser.sequence(rna=False),
     "rna_seq": lambda parser: parser.sequence(rna=True),
     "dna_con": Parser.conversion,
     "rna_con": Parser.conversion,
     "dna_copy": Parser.copy,
-    "pro_del": edit("p", hgvs.ProteinDeletion),
-    "pro_delins": edit("p", hgvs.ProteinDeletionInsertion),
-    "pro_dup": edit("p", hgvs.ProteinDuplication),
+    "pro_del": edit("p", hgvs_parts.ProteinDeletion),
+    "pro_delins": edit("p", hgvs_parts.ProteinDeletionInsertion),
+    "pro_dup": edit("p", hgvs_parts.ProteinDuplication),
     "pro_edit": edit("p"),
     "pro_edit_mu": bracketed(edit("p")),
-    "pro_ext": edit("p", hgvs.Extension),
-    "pro_fs": edit("p", hgvs.Frameshift),
-    "pro_ins": edit("p", hgvs.ProteinInsertion),
+    "pro_ext": edit("p", hgvs_parts.Extension),
+    "pro_fs": edit("p", hgvs_parts.Frameshift),
+    "pro_ins": edit("p", hgvs_parts.ProteinInsertion),
     "pro_subst": PROTEIN_SUBSTITUTION,
-    "pro_ident": edit("p", hgvs.ProteinIdentity),
+    "pro_ident": edit("p", hgvs_parts.ProteinIdentity),
     "p_posedit": Parser.p_change,
     "p_posedit_special": Parser.p_special,
     "def_p_pos": Parser.p_pos,
@@ -205,9 +211,9 @@ for name_, kind_ in (("dna", "c"), ("rna", "r")):
     RULES[f"{name_}_del"] = edit(kind_, D)
     RULES[f"{name_}_delins"] = edit(kind_, *DI)
     RULES[f"{name_}_dup"] = edit(kind_, DU)
-    RULES[f"{name_}_ins"] = edit(kind_, hgvs.Insertion)
-    RULES[f"{name_}_inv"] = edit(kind_, hgvs.Inversion)
-    RULES[f"{name_}_ident"] = edit(kind_, hgvs.Identity)
+    RULES[f"{name_}_ins"] = edit(kind_, hgvs_parts.Insertion)
+    RULES[f"{name_}_inv"] = edit(kind_, hgvs_parts.Inversion)
+    RULES[f"{name_}_ident"] = edit(kind_, hgvs_parts.Identity)
 
 
 def cases() -> Iterator[tuple[str, str, bool, str]]:
@@ -242,8 +248,8 @@ def same_print(rule: str, found: object, expected: str) -> bool:
     compared by meaning.
     """
     if rule in {"aa13_ext", "ext"}:
-        assert isinstance(found, hgvs.Extension)
-        three = hgvs.THREE_OF_ONE.get(found.residue)
+        assert isinstance(found, hgvs_parts.Extension)
+        three = hgvs_parts.THREE_OF_ONE.get(found.residue)
         return eval(expected.replace("u'*'", "'Ter'").replace("u'X'", "'Ter'")) == (three, found.length)
     if rule in ("fs", "aa13_fs"):
         return str(getattr(found, "stop", found)) == expected

@@ -9,7 +9,8 @@ import pytest
 from genescale.errors import InvalidInput, OutsideReference, ReferenceMismatch, UnknownName
 from genescale.genomics.build import build_bundle
 from genescale.genomics.bundle import Bundle
-from genescale.genomics.hgvs import HgvsSyntaxError, Phase
+from genescale.genomics.hgvs_parser import HgvsSyntaxError
+from genescale.genomics.hgvs_parts import Phase
 from genescale.genomics.places import reverse_complement
 from genescale.genomics.resolve import Resolved, resolve, variants_of
 

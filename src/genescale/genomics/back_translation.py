@@ -9,9 +9,9 @@ from itertools import product
 from typing import Final
 
 from genescale.errors import InvalidInput, ReferenceMismatch
-from genescale.genomics import codons, hgvs
+from genescale.genomics import codons, hgvs_parts
 from genescale.genomics.bundle import CDS_START_NF, Bundle
-from genescale.genomics.hgvs import THREE_OF_ONE, Change, ProteinInterval, ProteinPosition
+from genescale.genomics.hgvs_parts import THREE_OF_ONE, Change, ProteinInterval, ProteinPosition
 from genescale.genomics.places import GenomicEdit, reverse_complement
 from genescale.genomics.transcripts import Note, Transcript
 
@@ -26,7 +26,14 @@ def back_translate(bundle: Bundle, transcript: Transcript, change: Change, notes
     """
     protein = _Protein(bundle, transcript)
     edit = change.edit
-    if isinstance(edit, hgvs.Whole | hgvs.ProteinUnknown | hgvs.Frameshift | hgvs.Extension | hgvs.ProteinRepeat):
+    if isinstance(
+        edit,
+        hgvs_parts.Whole
+        | hgvs_parts.ProteinUnknown
+        | hgvs_parts.Frameshift
+        | hgvs_parts.Extension
+        | hgvs_parts.ProteinRepeat,
+    ):
         raise InvalidInput(f"p.{change}: {_WHY[type(edit)]}; give the name on DNA (c. or g.)", code="no_dna_change")
     interval = change.interval
     assert isinstance(interval, ProteinInterval), "only Whole has none"
@@ -35,9 +42,9 @@ def back_translate(bundle: Bundle, transcript: Transcript, change: Change, notes
     first, last = interval.start.number, interval.end.number
     if first > last:
         raise InvalidInput(f"p.{change}: the range runs backwards; write the lower position first", code="backwards")
-    if isinstance(edit, hgvs.ProteinInsertion) and last != first + 1:
+    if isinstance(edit, hgvs_parts.ProteinInsertion) and last != first + 1:
         raise InvalidInput(f"p.{change}: an insertion stands between two neighbouring residues", code="not_neighbours")
-    if isinstance(edit, hgvs.ProteinSubstitution | hgvs.ProteinIdentity) and last != first:
+    if isinstance(edit, hgvs_parts.ProteinSubstitution | hgvs_parts.ProteinIdentity) and last != first:
         raise InvalidInput(
             f"p.{change}: a substitution replaces one residue; for more write delins", code="wrong_length"
         )
@@ -48,11 +55,11 @@ def back_translate(bundle: Bundle, transcript: Transcript, change: Change, notes
 
 
 _WHY: Final[dict[type, str]] = {
-    hgvs.Whole: "it names no residue",
-    hgvs.ProteinUnknown: "the effect is unknown, so any change there would fit",
-    hgvs.Frameshift: "insertions and deletions without number cause the same frameshift",
-    hgvs.Extension: "it is caused by many changes of the stop or start codon, and the name does not tell which",
-    hgvs.ProteinRepeat: "the number of copies tells no bases",
+    hgvs_parts.Whole: "it names no residue",
+    hgvs_parts.ProteinUnknown: "the effect is unknown, so any change there would fit",
+    hgvs_parts.Frameshift: "insertions and deletions without number cause the same frameshift",
+    hgvs_parts.Extension: "it is caused by many changes of the stop or start codon, and the name does not tell which",
+    hgvs_parts.ProteinRepeat: "the number of copies tells no bases",
 }
 
 
@@ -60,17 +67,17 @@ def _candidates(protein: "_Protein", edit: object, first: int, last: int) -> lis
     """(CDS position counted from 1, bases there, bases instead), those that change fewest bases first."""
     ref = protein.codons(first, last)
     start = protein.position(first)
-    if isinstance(edit, hgvs.ProteinDeletion):
+    if isinstance(edit, hgvs_parts.ProteinDeletion):
         return [(start, ref, "")]
-    if isinstance(edit, hgvs.ProteinDuplication):
+    if isinstance(edit, hgvs_parts.ProteinDuplication):
         return [(start, ref, ref + ref)]
-    if isinstance(edit, hgvs.ProteinInsertion):
+    if isinstance(edit, hgvs_parts.ProteinInsertion):
         return [(start + 3, "", alt) for alt in protein.readings(edit.sequence)]
-    if isinstance(edit, hgvs.ProteinIdentity):
+    if isinstance(edit, hgvs_parts.ProteinIdentity):
         wanted = protein.residue(first)
     else:
-        assert isinstance(edit, hgvs.ProteinSubstitution | hgvs.ProteinDeletionInsertion), "refused before"
-        wanted = edit.alt if isinstance(edit, hgvs.ProteinSubstitution) else edit.sequence
+        assert isinstance(edit, hgvs_parts.ProteinSubstitution | hgvs_parts.ProteinDeletionInsertion), "refused before"
+        wanted = edit.alt if isinstance(edit, hgvs_parts.ProteinSubstitution) else edit.sequence
     different = [(start, ref, alt) for alt in protein.readings(wanted) if alt != ref]
     if len(wanted) * 3 == len(ref):
         different.sort(key=lambda row: (sum(a != b for a, b in zip(ref, row[2], strict=True)), row[2]))
@@ -80,7 +87,7 @@ def _candidates(protein: "_Protein", edit: object, first: int, last: int) -> lis
 def _describe(change: Change, transcript: Transcript, split: int, edits: list[GenomicEdit], notes: list[Note]) -> None:
     edit = change.edit
     text = f"p.{change} fits {len(edits)} changes of the codons of {transcript.name}; the name does not tell which"
-    if isinstance(edit, hgvs.ProteinDeletion | hgvs.ProteinDuplication):
+    if isinstance(edit, hgvs_parts.ProteinDeletion | hgvs_parts.ProteinDuplication):
         text = f"given is the change of whole codons of {transcript.name}; others have the effect p.{change} too"
     notes.append(Note("back_translated", text))
     if split:

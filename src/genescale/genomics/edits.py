@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from genescale.errors import InvalidInput, ReferenceMismatch
-from genescale.genomics import hgvs
+from genescale.genomics import hgvs, hgvs_parts
 from genescale.genomics.bundle import PROTEIN_DIFFERS, Bundle
-from genescale.genomics.hgvs import Change, Interval, Position, UncertainPosition
+from genescale.genomics.hgvs_parts import Change, Interval, Position, UncertainPosition
 from genescale.genomics.places import GenomicEdit, VcfVariant, as_vcf, bases_of, mismatch, reverse_complement
 from genescale.genomics.transcripts import Note, Transcript, find_transcripts, numbering_of
 
@@ -54,7 +54,7 @@ class Numbering:
         if is_uncertain(interval):
             return self._symbolic(self._inner(interval, place), edit, place, imprecise=str(interval))
         first, last = self.ends(interval)
-        if isinstance(edit, hgvs.Insertion):
+        if isinstance(edit, hgvs_parts.Insertion):
             return self._insertion(interval, first, last, edit, place)
         return self._replacement(interval, first, self.span(first, last, place), edit, place)
 
@@ -65,7 +65,7 @@ class Numbering:
             return self._symbolic(span, edit, place)
         ref = self.bases(span, place)
         self._check_stated(edit, interval, span, ref, place)
-        if isinstance(edit, hgvs.Repeat):
+        if isinstance(edit, hgvs_parts.Repeat):
             return self._repeat(first, size, edit, place)
         alt = self._alternative(edit, ref, size, place)
         return Found((self._edited(span, alt),)) if alt != ref else self._none()
@@ -138,7 +138,7 @@ class Numbering:
     def _check_stated(self, edit: object, interval: Interval, span: Span, ref: str, place: str) -> None:
         stated: str = getattr(edit, "ref", "")
         length: int | None = getattr(edit, "length", None)
-        if isinstance(edit, hgvs.Substitution) and len(ref) != 1:
+        if isinstance(edit, hgvs_parts.Substitution) and len(ref) != 1:
             raise InvalidInput(
                 "a substitution replaces one base; for more write delins", code="wrong_length", place=place
             )
@@ -156,7 +156,7 @@ class Numbering:
                     place=place,
                 )
             error = self._mismatch(span.low, span.high, stated, ref, place)
-            if isinstance(edit, hgvs.Identity) and self.transcript is not None:
+            if isinstance(edit, hgvs_parts.Identity) and self.transcript is not None:
                 # The name says that the sample has what the transcript has. Where transcript and assembly differ, that
                 # is a variant; but only the record of the transcript could tell, and the bundle has the assembly.
                 text = (
@@ -185,21 +185,21 @@ class Numbering:
 
     def _alternative(self, edit: object, ref: str, size: int, place: str) -> str:
         """What replaces `ref`, in the direction of the name."""
-        if isinstance(edit, hgvs.Substitution):
+        if isinstance(edit, hgvs_parts.Substitution):
             return edit.alt
-        if isinstance(edit, hgvs.Deletion):
+        if isinstance(edit, hgvs_parts.Deletion):
             return ""
-        if isinstance(edit, hgvs.DeletionInsertion):
+        if isinstance(edit, hgvs_parts.DeletionInsertion):
             return self._inserted(edit.inserted, place)
-        if isinstance(edit, hgvs.Duplication):
+        if isinstance(edit, hgvs_parts.Duplication):
             return ref + ref
-        if isinstance(edit, hgvs.Inversion):
+        if isinstance(edit, hgvs_parts.Inversion):
             if size < 2:
                 raise InvalidInput("an inversion has at least two bases", code="wrong_length", place=place)
             return reverse_complement(ref)
-        if isinstance(edit, hgvs.Identity):
+        if isinstance(edit, hgvs_parts.Identity):
             return ref
-        if isinstance(edit, hgvs.Copy):
+        if isinstance(edit, hgvs_parts.Copy):
             raise InvalidInput(
                 "copyN is a laboratory's own word; write dup, or the number of copies in square brackets",
                 code="unknown_form",
@@ -209,7 +209,7 @@ class Numbering:
             f"{type(edit).__name__.lower()} is no change of bases here", code="unknown_form", place=place
         )
 
-    def _insertion(self, interval: Interval, first: int, last: int, edit: hgvs.Insertion, place: str) -> Found:
+    def _insertion(self, interval: Interval, first: int, last: int, edit: hgvs_parts.Insertion, place: str) -> Found:
         alt = self._inserted(edit.inserted, place)
         low, high = min(first, last), max(first, last)
         if high - low == 1 and (last - first) * self.strand == 1:
@@ -235,16 +235,16 @@ class Numbering:
             return False
         return t.cdna(self.numbering, end) - t.cdna(self.numbering, start) == 1
 
-    def _inserted(self, inserted: hgvs.Inserted, place: str) -> str:
+    def _inserted(self, inserted: hgvs_parts.Inserted, place: str) -> str:
         """The inserted bases in the direction of the name."""
         return "".join(self._part(part, place) for part in inserted.parts)
 
-    def _part(self, part: hgvs.InsertedPart, place: str) -> str:
-        if isinstance(part, hgvs.Bases):
+    def _part(self, part: hgvs_parts.InsertedPart, place: str) -> str:
+        if isinstance(part, hgvs_parts.Bases):
             if part.count * len(part.sequence) > hgvs.CHARACTERS_MAX:
                 raise InvalidInput("the insertion is too long; give it as VCF", code="too_long", place=place)
             return part.sequence * part.count
-        if isinstance(part, hgvs.UnknownBases):
+        if isinstance(part, hgvs_parts.UnknownBases):
             size = "an unknown number of" if part.length is None else part.length
             raise InvalidInput(
                 f"{size} inserted bases are named but not told: no allele follows", code="unknown_bases", place=place
@@ -262,7 +262,7 @@ class Numbering:
         copied = frame.bases(span, place)
         return reverse_complement(copied) if part.inverted else copied
 
-    def _frame_of(self, part: hgvs.CopiedBases) -> "Numbering":
+    def _frame_of(self, part: hgvs_parts.CopiedBases) -> "Numbering":
         if not part.accession:
             return self
         if part.type in "gm":
@@ -273,7 +273,7 @@ class Numbering:
             self.bundle, named.transcripts[0], numbering_of(part.type, named.transcripts[0], self.notes), self.notes
         )
 
-    def _repeat(self, first: int, size: int, edit: hgvs.Repeat, place: str) -> Found:
+    def _repeat(self, first: int, size: int, edit: hgvs_parts.Repeat, place: str) -> Found:
         for unit in edit.units:
             if unit.count is None or unit.count_max is not None:
                 raise InvalidInput(
@@ -377,7 +377,7 @@ class Numbering:
 
 
 _PLACEHOLDER: Final = 3107
-_SYMBOLS: Final = ((hgvs.Deletion, "DEL"), (hgvs.Duplication, "DUP:TANDEM"), (hgvs.Inversion, "INV"))
+_SYMBOLS: Final = ((hgvs_parts.Deletion, "DEL"), (hgvs_parts.Duplication, "DUP:TANDEM"), (hgvs_parts.Inversion, "INV"))
 
 
 def is_uncertain(interval: Interval) -> bool:

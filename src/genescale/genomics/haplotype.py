@@ -14,7 +14,7 @@ from functools import cache, cached_property
 from itertools import product
 from typing import Final
 
-from genescale.genomics import codons, hgvs
+from genescale.genomics import codons, hgvs_parts
 from genescale.genomics.bundle import CDS_START_NF, Bundle
 from genescale.genomics.terms import mask_of
 from genescale.genomics.transcripts import Transcript
@@ -302,7 +302,7 @@ class _Window:
             if len(inserted) - same > 1:
                 at = self.first + same
                 sides = f"{_residue(coding.peptide, at - 1)}_{_residue(coding.peptide, at)}"
-                return f"p.{sides}ins{hgvs.three_letter(inserted[same:])}"
+                return f"p.{sides}ins{hgvs_parts.three_letter(inserted[same:])}"
         return protein_change(
             coding.protein(coding.reference),
             coding.protein(self.edited),
@@ -341,7 +341,7 @@ def protein_change(
     """
     if ref == alt:
         residue = ref[min(first, len(ref) - 1)]
-        return f"p.{hgvs.THREE_OF_ONE[residue]}{first + 1}="
+        return f"p.{hgvs_parts.THREE_OF_ONE[residue]}{first + 1}="
     start, ref_end, alt_end = _difference(ref, alt)
     place = f"{_residue(ref, start)}"
     if (new_stop or frameshift) and alt[start : start + 1] == "*":
@@ -349,11 +349,11 @@ def protein_change(
     if stop_touched and (start >= len(ref) or ref[start] == "*"):
         added = alt[start:]
         count = str(added.index("*")) if "*" in added else "?"
-        return f"p.{place}{hgvs.three_letter(added[:1])}extTer{count}"
+        return f"p.{place}{hgvs_parts.three_letter(added[:1])}extTer{count}"
     if frameshift:
         rest = alt[start:]
         count = str(rest.index("*") + 1) if "*" in rest else "?"
-        return f"p.{place}{hgvs.three_letter(rest[:1])}fsTer{count}"
+        return f"p.{place}{hgvs_parts.three_letter(rest[:1])}fsTer{count}"
     if new_stop:
         # What follows a new stop is not described: no common end, and the stop replaces the residue at its own place.
         alt_end = len(alt)
@@ -363,7 +363,7 @@ def protein_change(
 
 def _residue(protein: str, at: int) -> str:
     """The residue at a place counted from 0, with its number; behind the last one it is the stop."""
-    return f"{hgvs.THREE_OF_ONE[protein[at] if at < len(protein) else '*']}{at + 1}"
+    return f"{hgvs_parts.THREE_OF_ONE[protein[at] if at < len(protein) else '*']}{at + 1}"
 
 
 def _span(protein: str, start: int, end: int) -> str:
@@ -379,12 +379,12 @@ def _in_frame(ref: str, alt: str, start: int, ref_end: int, alt_end: int) -> str
     inserted = alt[start:alt_end]
     if start < ref_end:
         if ref_end - start == len(inserted) == 1:
-            return f"{_residue(ref, start)}{hgvs.three_letter(inserted)}"
-        return f"{_span(ref, start, ref_end)}delins{hgvs.three_letter(inserted)}"
+            return f"{_residue(ref, start)}{hgvs_parts.three_letter(inserted)}"
+        return f"{_span(ref, start, ref_end)}delins{hgvs_parts.three_letter(inserted)}"
     while start < len(ref) and ref[start] == inserted[0]:
         inserted = inserted[1:] + inserted[0]
         start += 1
     size = len(inserted)
     if ref[max(start - size, 0) : start] == inserted:
         return f"{_span(ref, start - size, start)}dup"
-    return f"{_residue(ref, start - 1)}_{_residue(ref, start)}ins{hgvs.three_letter(inserted)}"
+    return f"{_residue(ref, start - 1)}_{_residue(ref, start)}ins{hgvs_parts.three_letter(inserted)}"

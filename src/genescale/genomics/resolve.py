@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from genescale.errors import InvalidInput, UnknownName
-from genescale.genomics import hgvs
+from genescale.genomics import hgvs, hgvs_parser, hgvs_parts
 from genescale.genomics.aliases import known_contigs
 from genescale.genomics.back_translation import back_translate
 from genescale.genomics.bundle import Bundle
 from genescale.genomics.consequence import judge
 from genescale.genomics.edits import Found, Numbering, no_change
-from genescale.genomics.hgvs import Change, HgvsAllele, HgvsVariant, Interval, Phase, Position
+from genescale.genomics.hgvs_parts import Change, HgvsAllele, HgvsVariant, Interval, Phase, Position
 from genescale.genomics.knowledge import Knowledge
 from genescale.genomics.names import write_names
 from genescale.genomics.places import GenomicEdit, VcfVariant, as_vcf, bases_of, mismatch
@@ -130,7 +130,7 @@ def _is_spdi(fields: Sequence[str]) -> bool:
 
 
 def _position(digits: str) -> int:
-    if len(digits) > hgvs.DIGITS_MAX or not digits.isascii():
+    if len(digits) > hgvs_parser.DIGITS_MAX or not digits.isascii():
         raise InvalidInput(f"no sequence has a position of {len(digits)} digits", code="past_end")
     return int(digits)
 
@@ -183,16 +183,16 @@ def resolve_spdi(bundle: Bundle, spdi: Spdi, *, text: str = "") -> Resolved:
         return Resolved(shown, "spdi", (as_vcf(bundle, GenomicEdit(contig, low, high, spdi.insertion)),))
     named = find_transcripts(bundle, spdi.sequence)
     notes.extend(named.notes)
-    inserted = hgvs.Inserted((hgvs.Bases(spdi.insertion),)) if spdi.insertion else None
+    inserted = hgvs_parts.Inserted((hgvs_parts.Bases(spdi.insertion),)) if spdi.insertion else None
     start, end = Position(low), Position(high)
     if not spdi.length:
         if inserted is None:
             return Resolved(shown, "spdi", (), (no_change(),))
-        change = Change(Interval(Position(low - 1), Position(low)), hgvs.Insertion(inserted))
+        change = Change(Interval(Position(low - 1), Position(low)), hgvs_parts.Insertion(inserted))
     elif inserted is None:
-        change = Change(Interval(start, end), hgvs.Deletion(spdi.deletion))
+        change = Change(Interval(start, end), hgvs_parts.Deletion(spdi.deletion))
     else:
-        change = Change(Interval(start, end), hgvs.DeletionInsertion(inserted, spdi.deletion))
+        change = Change(Interval(start, end), hgvs_parts.DeletionInsertion(inserted, spdi.deletion))
     found = Numbering(bundle, named.transcripts[0], "n", notes).variants(change)
     return Resolved(shown, "spdi", found.variants, tuple(notes), found.ambiguous, named.transcripts[0].name)
 
@@ -309,7 +309,7 @@ def _same_protein_change(one: Change, other: Change) -> bool:
     a, b = one.edit, other.edit
     if one.interval != other.interval:
         return False
-    if isinstance(a, hgvs.Frameshift) and isinstance(b, hgvs.Frameshift):
+    if isinstance(a, hgvs_parts.Frameshift) and isinstance(b, hgvs_parts.Frameshift):
         return a.alt in {"", b.alt} and a.stop in {None, b.stop}
     return a == b
 
@@ -340,7 +340,7 @@ def resolve_hgvs(bundle: Bundle, name: HgvsVariant | HgvsAllele, *, text: str = 
 
 def _of_variant(bundle: Bundle, name: HgvsVariant, text: str) -> Resolved:
     form = f"hgvs.{name.type}"
-    if isinstance(name.change.edit, hgvs.Whole) and name.change.edit.state != "=":
+    if isinstance(name.change.edit, hgvs_parts.Whole) and name.change.edit.state != "=":
         raise InvalidInput(f"{name.type}.{name.change} says nothing about which bases changed", code="no_dna_change")
     if name.type in "gm":
         notes: list[Note] = []
@@ -435,21 +435,26 @@ def _as_dna(change: Change) -> Change:
     def dna(bases: str) -> str:
         return bases.upper().replace("U", "T")
 
-    def inserted(parts: hgvs.Inserted) -> hgvs.Inserted:
-        return hgvs.Inserted(
-            tuple(hgvs.Bases(dna(p.sequence), p.count) if isinstance(p, hgvs.Bases) else p for p in parts.parts)
+    def inserted(parts: hgvs_parts.Inserted) -> hgvs_parts.Inserted:
+        return hgvs_parts.Inserted(
+            tuple(
+                hgvs_parts.Bases(dna(p.sequence), p.count) if isinstance(p, hgvs_parts.Bases) else p
+                for p in parts.parts
+            )
         )
 
-    if isinstance(edit, hgvs.Substitution):
-        edit = hgvs.Substitution(dna(edit.ref), dna(edit.alt))
-    elif isinstance(edit, hgvs.Insertion):
-        edit = hgvs.Insertion(inserted(edit.inserted))
-    elif isinstance(edit, hgvs.DeletionInsertion):
-        edit = hgvs.DeletionInsertion(inserted(edit.inserted), dna(edit.ref), edit.length)
-    elif isinstance(edit, hgvs.Deletion | hgvs.Duplication | hgvs.Inversion):
+    if isinstance(edit, hgvs_parts.Substitution):
+        edit = hgvs_parts.Substitution(dna(edit.ref), dna(edit.alt))
+    elif isinstance(edit, hgvs_parts.Insertion):
+        edit = hgvs_parts.Insertion(inserted(edit.inserted))
+    elif isinstance(edit, hgvs_parts.DeletionInsertion):
+        edit = hgvs_parts.DeletionInsertion(inserted(edit.inserted), dna(edit.ref), edit.length)
+    elif isinstance(edit, hgvs_parts.Deletion | hgvs_parts.Duplication | hgvs_parts.Inversion):
         edit = type(edit)(dna(edit.ref), edit.length)
-    elif isinstance(edit, hgvs.Identity):
-        edit = hgvs.Identity(dna(edit.ref))
-    elif isinstance(edit, hgvs.Repeat):
-        edit = hgvs.Repeat(tuple(hgvs.RepeatUnit(dna(u.sequence), u.count, u.count_max) for u in edit.units))
+    elif isinstance(edit, hgvs_parts.Identity):
+        edit = hgvs_parts.Identity(dna(edit.ref))
+    elif isinstance(edit, hgvs_parts.Repeat):
+        edit = hgvs_parts.Repeat(
+            tuple(hgvs_parts.RepeatUnit(dna(u.sequence), u.count, u.count_max) for u in edit.units)
+        )
     return Change(change.interval, edit, change.predicted, change.edit_predicted)

@@ -13,7 +13,7 @@ import numpy as np
 
 from genescale.errors import InvalidInput, UnknownName
 from genescale.genomics.bundle import CANONICAL, CDS_START_NF, MANE_SELECT, Bundle
-from genescale.genomics.hgvs import Datum, Position
+from genescale.genomics.hgvs_parts import Datum, Position
 
 FLANK_MAX: Final = 250_000
 """How far outside of its transcript a c. or n. position is followed. HGVS has no names there; ClinVar has used them for
