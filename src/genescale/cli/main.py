@@ -105,6 +105,7 @@ def _run_role(name: str) -> int:
 
 def _plain_annotate(words: list[str]) -> int | None:
     """One variant is answered at once: without the command-line library. None where that is needed after all."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads for matrices would wait and burn the core
     from genescale.cli import annotate_words  # noqa: PLC0415
 
     given = annotate_words.quick(words)
