@@ -1,0 +1,274 @@
+"""What a person may see of analyses: their state, their answers, their frames; and how one is stopped.
+
+Who has no role in the project of an analysis is told that there is none: a foreign id and an invented one are the same.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+
+from genescale.clock import Clock, rfc3339
+from genescale.errors import Permanent
+from genescale.events.analysis_data import AnalysisResult
+from genescale.events.catalogue import new_event
+from genescale.events.envelope import Event, ExtensionValue, derive_id, to_record
+from genescale.events.log import EventLog
+from genescale.events.topics import RESULTS
+from genescale.gateway.admission import SOURCE, Refused, refusal_by_policy
+from genescale.gateway.delivery import Delivery, head_of
+from genescale.gateway.sessions import RESULT_PATH, Frame
+from genescale.gateway.tables import ANALYSES
+from genescale.protocol.frames import Failed, Result, encode
+from genescale.protocol.server_steps import Final as FinalFrame
+from genescale.security.policy import DataClass, decide
+from genescale.security.principal import Principal
+from genescale.store.tables import Condition, Row, Tables
+
+FRAME_DATA_BYTES_MAX: Final = 131_072
+NOT_FOUND: Final = Refused(code="not_found", message="there is no such analysis", status=HTTPStatus.NOT_FOUND)
+
+_APPEND_TIMEOUT_S: Final = 60.0
+_ERRORS_SHOWN: Final = 10
+
+
+class Analysis(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One analysis as `GET /api/v1/analyses/{id}` shows it."""
+
+    analysis_id: str
+    project: str
+    cid: str
+    mode: str
+    priority: int
+    state: str
+    revision: int
+    created_at: str
+    finished_at: str | None = None
+    cancel_asked_at: str | None = None
+    result_url: str | None = None
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The whole answer to an analysis, in the clear."""
+
+    analysis: Analysis
+    data: bytes
+
+
+class Results:
+    """Reading for who may read. Every call blocks for tables or log."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        tables: Tables,
+        delivery: Delivery,
+        clock: Clock,
+        *,
+        data_class: Callable[[str], DataClass] = lambda _project: "phi",
+    ) -> None:
+        self._log = log
+        self._tables = tables
+        self._delivery = delivery
+        self._clock = clock
+        self._data_class = data_class
+
+    def find(self, principal: Principal, analysis_id: str) -> Analysis | Refused:
+        """The state of one analysis."""
+        row = self._row(principal, "list", analysis_id)
+        return row if isinstance(row, Refused) else _shown(row)
+
+    def listed(
+        self,
+        principal: Principal,
+        project: str,
+        *,
+        state: str = "",
+        cid: str = "",
+        session: str = "",
+        after: tuple[int, str] | None = None,
+        limit: int = 100,
+    ) -> list[Analysis] | Refused:
+        """Analyses of a project, the newest first. `after`: `created_ms` and id of the last one of the page before."""
+        refusal = refusal_by_policy(principal, "list", project)
+        if refusal is not None:
+            return refusal
+        where: list[Condition] = [("project", "=", project)]
+        for name, value in (("state", state), ("cid", cid), ("session", session)):
+            if value:
+                where.append((name, "=", value))
+        behind = None if after is None else {"created_ms": after[0], "analysis_id": after[1]}
+        with self._tables.snapshot() as snapshot:
+            rows = snapshot.select(ANALYSES, where, order_by=["created_ms"], descending=True, after=behind, limit=limit)
+        return [_shown(row) for row in rows]
+
+    def result(self, principal: Principal, analysis_id: str) -> Answer | Refused:
+        """The newest answer, opened."""
+        row = self._row(principal, "list", analysis_id)
+        if isinstance(row, Refused):
+            return row
+        if not self._may_read(principal, row["project"]):
+            return Refused(code="forbidden", message="you may not read answers here", status=HTTPStatus.FORBIDDEN)
+        if row["result_ref"] is None:
+            return Refused(
+                code="not_finished",
+                message="this analysis has no answer yet; ask again later",
+                retryable=True,
+                retry_ms=1_000,
+                status=HTTPStatus.CONFLICT,
+            )
+        event = self._delivery.events_at([row["result_ref"]]).get(row["result_ref"])
+        if event is None:
+            return Refused(code="gone", message="the answer is older than answers are kept", status=HTTPStatus.GONE)
+        try:
+            return Answer(_shown(row), self._delivery.open_data(event))
+        except Permanent:
+            return Refused(
+                code="not_openable", message="the key of this answer is not there any more", status=HTTPStatus.GONE
+            )
+
+    def finals(self, principal: Principal, frames: Sequence[Frame]) -> tuple[FinalFrame, ...]:
+        """Frames as they travel, read from the log if need be. An answer that is gone comes as an error."""
+        events = self._delivery.events_at(frame.ref for frame in frames)
+        return tuple(
+            FinalFrame(frame.seq, frame.cid, self._text(principal, frame, events.get(frame.ref))) for frame in frames
+        )
+
+    def cancel(self, principal: Principal, analysis_id: str) -> Analysis | Refused:
+        """Ask to stop. The final `cancelled` is an answer like any other: the first one counts, whoever wrote it."""
+        row = self._row(principal, "cancel", analysis_id)
+        if isinstance(row, Refused):
+            return row
+        if row["revision"] > 0:
+            return Refused(
+                code="already_finished", message="this analysis has its answer already", status=HTTPStatus.CONFLICT
+            )
+        now_ms = self._clock.wall_ms()
+        if row["cancel_ms"] is None:
+            key: list[Condition] = [("analysis_id", "=", analysis_id)]
+            self._tables.run(lambda tx: tx.update(ANALYSES, key, {"cancel_ms": now_ms}))
+            row["cancel_ms"] = now_ms
+        # Asked again it is appended again: the gateway that recorded the wish may have died before it appended.
+        event = cancelled_event(row, rfc3339(now_ms))
+        self._log.append([to_record(event, RESULTS)]).result(_APPEND_TIMEOUT_S)
+        return _shown(row)
+
+    def identities(self, session: str, cid: str) -> list[str]:
+        """The analyses under a cid of a session: one, or all items of a batch."""
+        with self._tables.snapshot() as snapshot:
+            where: list[Condition] = [("session", "=", session), ("cid", "=", cid)]
+            rows = snapshot.select(ANALYSES, where)
+            if not rows:
+                rows = snapshot.select(
+                    ANALYSES, [("session", "=", session), ("cid", ">", cid + "#"), ("cid", "<", cid + "$")]
+                )
+        return [row["analysis_id"] for row in rows]
+
+    def _row(self, principal: Principal, action: str, analysis_id: str) -> Row | Refused:
+        with self._tables.snapshot() as snapshot:
+            row = snapshot.get(ANALYSES, {"analysis_id": analysis_id})
+        if row is None or not decide(principal, action, row["project"]).known:
+            return NOT_FOUND
+        return refusal_by_policy(principal, action, row["project"]) or row
+
+    def _may_read(self, principal: Principal, project: str) -> bool:
+        return decide(principal, "read", project, self._data_class(project)).allowed
+
+    def _text(self, principal: Principal, frame: Frame, event: Event | None) -> str:
+        data = self._data(event)
+        if data is None:
+            return encode(_failed(frame, "RESULT_GONE", "the answer is not kept any more, or its key was destroyed"))
+        head = head_of(data)
+        if head.status in ("failed", "cancelled"):
+            why = head.errors[0] if head.errors else None
+            code = why.code if why else head.status.upper()
+            return encode(_failed(frame, code, why.message if why else head.status))
+        project = str(event.extensions.get("projectid", "")) if event else ""
+        may_read = self._may_read(principal, project)
+        return encode(_result(frame, data if may_read else None))
+
+    def _data(self, event: Event | None) -> bytes | None:
+        if event is None:
+            return None
+        try:
+            return self._delivery.open_data(event)
+        except Permanent:
+            return None
+
+
+def cancelled_event(row: Mapping[str, object], time: str) -> Event:
+    """The answer of an analysis that somebody stopped. It holds nothing of what was sent, so it is not sealed."""
+    analysis_id = str(row["analysis_id"])
+    extensions: dict[str, ExtensionValue] = {
+        "partitionkey": analysis_id,
+        "projectid": str(row["project"]),
+        "revision": 1,
+        "correlationid": derive_id(analysis_id, "request", "1"),
+    }
+    if row["session"]:
+        extensions["sessionid"] = str(row["session"])
+    return new_event(
+        AnalysisResult(status="cancelled"),
+        id=derive_id(analysis_id, "1", "cancelled"),
+        source=SOURCE,
+        time=time,
+        subject=analysis_id,
+        extensions=extensions,
+    )
+
+
+def _shown(row: Row) -> Analysis:
+    finished = row["finished_ms"]
+    asked = row["cancel_ms"]
+    return Analysis(
+        analysis_id=row["analysis_id"],
+        project=row["project"],
+        cid=row["cid"],
+        mode=row["mode"],
+        priority=row["priority"],
+        state=row["state"],
+        revision=row["revision"],
+        created_at=rfc3339(row["created_ms"]),
+        finished_at=None if finished is None else rfc3339(finished),
+        cancel_asked_at=None if asked is None else rfc3339(asked),
+        result_url=RESULT_PATH.format(row["analysis_id"]) if row["revision"] > 0 else None,
+    )
+
+
+def _failed(frame: Frame, code: str, message: str) -> Failed:
+    return Failed(
+        seq=frame.seq,
+        ref=frame.ref,
+        cid=frame.cid,
+        analysis_id=frame.analysis_id,
+        code=code,
+        message=message,
+        retryable=False,
+    )
+
+
+def _result(frame: Frame, data: bytes | None) -> Result:
+    """`data` None: this reader may see that there is an answer, and not what it says."""
+    url = None
+    if data is None or len(data) > FRAME_DATA_BYTES_MAX or b'"output":' in data:
+        url = RESULT_PATH.format(frame.analysis_id)
+    if data is not None and len(data) > FRAME_DATA_BYTES_MAX:
+        data = _short(data)
+    return Result(
+        seq=frame.seq,
+        ref=frame.ref,
+        cid=frame.cid,
+        analysis_id=frame.analysis_id,
+        revision=frame.revision,
+        data=msgspec.UNSET if data is None else msgspec.Raw(data),
+        result_url=url,
+    )
+
+
+def _short(data: bytes) -> bytes:
+    """What of a large answer fits a frame: all but the annotations."""
+    whole = msgspec.json.decode(data, type=AnalysisResult)
+    return msgspec.json.encode(
+        msgspec.structs.replace(whole, annotations=[], sequences=[], errors=whole.errors[:_ERRORS_SHOWN])
+    )
