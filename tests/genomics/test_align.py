@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genescale.errors import InvalidInput
-from genescale.genomics import seeds
+from genescale.genomics import seed_index
 from genescale.genomics.align import Aligner, Answer, Options, Placement, place, variants_of
 from genescale.genomics.bundle import Bundle
 from genescale.genomics.dna import letters, read_dna, reverse_complement
-from genescale.genomics.seeds import build_seeds
+from genescale.genomics.seed_index import build_seeds
 from support.tiny_bundle import tiny_bundle
 
 
@@ -402,7 +402,7 @@ def test_seeds_are_kept_in_the_bundle_and_leave_its_digest(tmp_path: Path, monke
     with Bundle.open(folder) as bundle:
         digest = bundle.digest
         before = place(bundle, read_dna(ONE[200:400]))
-    monkeypatch.setattr(seeds, "UNINDEXED_BASES", 0)
+    monkeypatch.setattr(seed_index, "UNINDEXED_BASES", 0)
     with Bundle.open(folder) as bundle, pytest.raises(InvalidInput, match="reference build --align") as caught:
         Aligner(bundle)
     assert caught.value.code == "no_seeds"

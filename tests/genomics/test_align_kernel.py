@@ -6,7 +6,7 @@ from types import ModuleType
 import pytest
 
 from genescale.genomics import align as door
-from genescale.genomics import differences, seeds
+from genescale.genomics import differences, seed_index, seeds
 from genescale.genomics.align import Aligner, Answer
 from genescale.genomics.bundle import Bundle
 from genescale.genomics.dna import Dna, read_dna, reverse_complement
@@ -65,6 +65,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the interpreted kernels where the compiled ones are used."""
     modules: list[ModuleType] = interpreted_kernels("normalise", "align")
     monkeypatch.setattr(seeds, "kernel", modules[1])
+    monkeypatch.setattr(seed_index, "kernel", modules[1])
     monkeypatch.setattr(door, "kernel", modules[1])
     monkeypatch.setattr(seeds, "normalise", modules[0])
     monkeypatch.setattr(differences, "normalise", modules[0])
@@ -80,14 +81,14 @@ def test_compiled_and_interpreted_answers_agree(bundle: Bundle, monkeypatch: pyt
 
 def test_compiled_and_interpreted_indexes_agree(bundle: Bundle, monkeypatch: pytest.MonkeyPatch):
     require("the compiled kernel", kernel.COMPILED, "build with Python.h present: docs/explanation/native-kernels.md")
-    expected = seeds.make_seeds(bundle)
+    expected = seed_index.make_seeds(bundle)
     plain(monkeypatch)
-    for ours, theirs in zip(seeds.make_seeds(bundle), expected, strict=True):
+    for ours, theirs in zip(seed_index.make_seeds(bundle), expected, strict=True):
         assert ours.tolist() == theirs.tolist()
 
 
 def test_every_word_of_the_reference_is_in_the_index(bundle: Bundle):
-    shape, offset, position, check = seeds.make_seeds(bundle)
+    shape, offset, position, check = seed_index.make_seeds(bundle)
     _, k, stride, bits = shape.tolist()
     assert stride == 1
     words = [REFERENCE[i : i + k] for i in range(len(REFERENCE) - k + 1)]

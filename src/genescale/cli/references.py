@@ -318,7 +318,7 @@ def _facts(
 
 
 def _seeds(folder: Path, progress: "Progress") -> None:
-    from genescale.genomics.seeds import build_seeds  # noqa: PLC0415 - only with --align
+    from genescale.genomics.seed_index import build_seeds  # noqa: PLC0415 - only with --align
 
     progress.show("indexing the genome for raw DNA", 0, 0)
     build_seeds(folder)

@@ -89,8 +89,9 @@ class Bundle:
     `arrays` lists what there is: name, dtype and length of each. `facts` is what `knowledge` wrote about its tables.
     """
 
-    def __init__(self, path: Path, listing: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, listing: Mapping[str, Any], derived: Path | None = None) -> None:
         self.path = path
+        self.derived = derived
         self.listing = listing
         self.name: str = listing["name"]
         self.assembly: str = listing["assembly"]
@@ -109,15 +110,15 @@ class Bundle:
         self._open: dict[str, Array] = {}
 
     @classmethod
-    def open(cls, path: str | Path) -> "Bundle":
-        """Open the bundle in the folder `path`.
+    def open(cls, path: str | Path, *, derived: Path | None = None) -> "Bundle":
+        """Open the bundle in the folder `path`. What is derived of it with effort may be kept in the folder `derived`.
 
         Raises `UnknownName` where there is none, `Unsupported` for a format of another version, `BundleDamaged` when
         the list cannot be read. A missing or short array is `BundleDamaged` at first use, or at once by `verify`.
         """
         folder = Path(path)
         try:
-            return cls(folder, read_listing(folder))
+            return cls(folder, read_listing(folder), derived)
         except (KeyError, TypeError) as error:
             raise BundleDamaged(f"{folder / LIST_FILE} lacks {error}: build the bundle again") from error
 

@@ -74,8 +74,8 @@ class References:
         )
 
     def open(self, name: str | None = None) -> Bundle:
-        """Open the bundle `name`, or the default one."""
-        return Bundle.open(self.path(name))
+        """Open the bundle `name`, or the default one. The folder keeps what is derived of it."""
+        return Bundle.open(self.path(name), derived=self.folder)
 
     def default(self) -> str:
         """The name of the bundle that is meant when nobody names one."""

@@ -1,31 +1,24 @@
-"""Where in a reference a query may lie: the index of seeds, and rows of exact matches found by it.
+"""Where in a reference a query may lie: rows of exact matches that its index of seeds finds.
 
-`build_seeds` keeps an index in a bundle; `Reference` is a bundle ready to be searched; `Finder` searches. Called by
-`align` only. How the index works is told in `kernels/align.py`.
+`Reference` is a bundle ready to be searched; `Finder` searches. Called by `align` only. How the index works is told in
+`kernels/align.py`.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from genescale.errors import InvalidInput
-from genescale.genomics.bundle import LIST_FILE, Bundle, read_listing
-from genescale.genomics.bundle_writer import Writer
+from genescale.genomics.bundle import Bundle
 from genescale.genomics.kernels import align, normalise
+from genescale.genomics.seed_index import seeds_of, stretches
 
 Array = npt.NDArray[Any]
 kernel = cast("Any", align)  # the annotations of a kernel are the C compiler's, not Python's
-
-SEED_FORMAT: Final = 1
-SEEDS: Final = ("seeds-shape", "seeds-offset", "seeds-position", "seeds-check")
-UNINDEXED_BASES: Final = 64_000_000  # a bundle without seeds gets them in memory up to this size, within 3 s
 
 _SHORT: Final = 300  # up to here a query is looked up at every base; beyond, at some bases in every `_PERIOD`
 _PERIOD: Final = 16
@@ -34,87 +27,17 @@ _LONG_PERIOD: Final = 32
 _MOST_CHAINS: Final = 400
 
 
-class Seeds(NamedTuple):
-    """The arrays of a seed index; `shape` is format, k, stride, bits."""
-
-    shape: Array
-    offset: Array
-    position: Array
-    check: Array
-
-
-def make_seeds(bundle: Bundle) -> Seeds:
-    """The seed index of a bundle, in memory."""
-    base, length, circular = _stretches(bundle)
-    total = int(length.sum())
-    if total >= 1 << 32:
-        raise InvalidInput(
-            f"{bundle.name} has {total} bases; seeds can be made for at most {(1 << 32) - 1}", code="too_large"
-        )
-    # Words are long enough to be rare: 4**k is some sixteen times the reference. Large references are sampled.
-    k = min(16, max(11, math.ceil(math.log(max(total, 2), 4)) + 1))
-    stride = 1 if total < 200_000 else 2 if total < 10_000_000 else 4 if total < 200_000_000 else 10
-    bits = min(2 * k, max(8, (total // stride).bit_length() - 1))
-    packed = bundle.array("sequence").data
-    views = (packed, base.data, length.data, circular.data, k, stride, bits)
-    offset = np.zeros((1 << bits) + 1, np.uint32)
-    kernel.count_seeds(*views, offset.data)
-    np.cumsum(offset, out=offset)
-    position = np.empty(int(offset[-1]), np.uint32)
-    check = np.empty(position.size, np.uint8)
-    cursor = offset[:-1].copy()
-    kernel.fill_seeds(*views, cursor.data, position.data, check.data)
-    return Seeds(np.array([SEED_FORMAT, k, stride, bits], np.int64), offset, position, check)
-
-
-def build_seeds(bundle_dir: str | Path) -> None:
-    """Make the seed index of the bundle in `bundle_dir` and keep it there, so that opening it costs nothing.
-
-    The bundle's digest stays: an index says nothing that the sequence does not say.
-    """
-    folder = Path(bundle_dir)
-    with Bundle.open(folder) as bundle:
-        seeds = make_seeds(bundle)
-    writer = Writer(folder)
-    for name, array in zip(SEEDS, seeds, strict=True):
-        writer.write(name, array)
-    listing = read_listing(folder)
-    listing["arrays"] = dict(sorted({**listing["arrays"], **writer.arrays}.items()))
-    renewed = folder / f".{LIST_FILE}.arriving"
-    renewed.write_text(json.dumps(listing, indent=1) + "\n")
-    renewed.replace(folder / LIST_FILE)
-
-
-def _stretches(bundle: Bundle) -> tuple[Array, Array, Array]:
-    """Base index, length and roundness of each segment. Only a contig that is known whole can be walked round."""
-    base = np.array(bundle.array("segment_base"), np.int64)
-    start = np.asarray(bundle.array("segment_start"), np.int64)
-    length = np.asarray(bundle.array("segment_end"), np.int64) - start
-    contig = bundle.array("segment_contig")
-    whole = length == np.asarray(bundle.array("contig_length"), np.int64)[contig]
-    return base, length, (np.asarray(bundle.array("contig_circular"))[contig].astype(bool) & whole).astype(np.uint8)
-
-
 class Reference:
     """One bundle, ready to be searched."""
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
         self.name = bundle.name
-        self.base, self.length, self.circular = _stretches(bundle)
+        self.base, self.length, self.circular = stretches(bundle)
         self.start: list[int] = bundle.array("segment_start").tolist()
         self.contig: list[int] = bundle.array("segment_contig").tolist()
         self.bases = int(self.length.sum())
-        if all(bundle.has(name) for name in SEEDS):
-            seeds = Seeds(*(bundle.array(name) for name in SEEDS))
-        elif self.bases <= UNINDEXED_BASES:
-            seeds = make_seeds(bundle)
-        else:
-            raise InvalidInput(
-                f"the bundle {bundle.name} has no seeds, so DNA cannot be placed in it: "
-                f"`genescale reference build --align` makes them",
-                code="no_seeds",
-            )
+        seeds = seeds_of(bundle)
         _, self.k, self.stride, bits = (int(x) for x in seeds.shape)
         self.margin = min(1_000, self.bases // 4)
         self.packed = bundle.array("sequence").data

@@ -11,7 +11,7 @@ from genescale.genomics.bundle import Bundle
 from genescale.genomics.dna import Dna
 from genescale.genomics.references import References
 from genescale.genomics.resident import Resident
-from genescale.genomics.seeds import SEEDS, UNINDEXED_BASES
+from genescale.genomics.seed_index import SEEDS, UNINDEXED_BASES
 from genescale.security.sealing import Sealer
 from genescale.store.object_port import Objects
 
