@@ -2,10 +2,12 @@
 
 from contextlib import ExitStack
 
+from msgspec.structs import replace
+
 from genescale.clock import ManualClock, rfc3339
 from genescale.events.analysis_data import AnalysisError, AnalysisResult
 from genescale.events.catalogue import new_event
-from genescale.events.envelope import from_record, to_record
+from genescale.events.envelope import from_record, to_record, with_extensions
 from genescale.events.log import append_now
 from genescale.events.memory import MemoryLog
 from genescale.events.scan import scan
@@ -83,7 +85,7 @@ class Rooms:
     def on_topic(self, topic):
         return [from_record(record) for record in scan(self.log, [topic])]
 
-    def answer(self, analysis_id, *, status="success", revision=1, identity="r", sealed=True, **data):
+    def answer(self, analysis_id, *, status="success", revision=1, identity="r", sealed=True, session="", **data):
         """What a worker appends."""
         if status in ("failed", "partial"):
             data["errors"] = [AnalysisError(code="BAD", message="it cannot be read")]
@@ -93,17 +95,11 @@ class Rooms:
             source="/genescale/worker",
             time=rfc3339(self.clock.wall_ms()),
             subject=analysis_id,
-            extensions={"partitionkey": analysis_id, "projectid": "p1", "revision": revision},
+            extensions={"partitionkey": analysis_id, "projectid": "p1", "revision": revision, "sessionid": session},
         )
         if sealed:
             closed = self.sealer.seal("p1", event.data, bound_to(event.id, event.type, "p1"))
-            extensions = {**event.extensions, "sealed": closed.key_id}
-            event = type(event)(
-                **{name: getattr(event, name) for name in ("id", "source", "type", "subject", "time", "dataschema")},
-                datacontenttype=event.datacontenttype,
-                extensions=extensions,
-                data=closed.data,
-            )
+            event = with_extensions(replace(event, data=closed.data), {"sealed": closed.key_id})
         return append_now(self.log, [to_record(event, RESULTS)])[0]
 
     def close(self):
