@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genescale.clock import ManualClock
+from genescale.clock import ManualClock, SystemClock
 from genescale.security.tables import STREAM_TICKETS
 from genescale.security.tickets import BadResumeToken, BadTicket, ResumeTokens, Tickets
 from genescale.sensitive import Sensitive
@@ -75,7 +75,7 @@ def test_of_many_gateways_that_are_shown_a_ticket_at_once_one_takes_it(
     opened: list[int] = []
 
     def gateway(number: int) -> None:
-        own = identity_tables(tmp_path, clock)
+        own = identity_tables(tmp_path, SystemClock())  # waits for the others' lock in true time
         start.wait(30)
         try:
             Tickets(own, clock).redeem(ticket, "ada", ORIGIN)
