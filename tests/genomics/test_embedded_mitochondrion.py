@@ -55,6 +55,22 @@ def known(bundle: Bundle, position: int, ref: str, alt: str) -> dict[str, dict[s
     return {name: knowledge[name].values(int(found[0])) for name, found in rows.items()}
 
 
+def test_what_poly_a_does_to_a_frame_is_in_the_name(bundle: Bundle) -> None:
+    """MT-ND1 ends with TA, and poly(A) makes it TAA."""
+    assert answers(bundle, 4261, "TA", "T")["MT-ND1"][2] == "p.Ter319="  # T and two of poly(A)
+    assert answers(bundle, 4260, "CT", "C")["MT-ND1"][2] == "p.Ter319LysextTer?"  # A and two: lysine, and no stop
+    assert answers(bundle, 4260, "CTA", "C")["MT-ND1"][2] == "p.Ter319LysextTer?"  # poly(A) alone
+    assert answers(bundle, 4261, "T", "C")["MT-ND1"][2] == "p.Ter319GlnextTer?"
+
+
+@pytest.mark.parametrize(("ref", "alt"), [("T", "C"), ("T", "A"), ("T", "G")])
+def test_a_start_that_is_not_atg_and_stays_one_carries_e14(bundle: Bundle, ref: str, alt: str) -> None:
+    one = variants((4472, ref, alt))
+    names = write_names(bundle, one, judge(bundle, one))  # MT-ND2 begins with ATT
+    said = [(text, int(note)) for text, note in zip(names.hgvsp.texts(), names.hgvsp_exception, strict=True) if text]
+    assert [(text.partition(":")[2], note) for text, note in said] == [("p.Met1=", 14)]
+
+
 EXON = "non_coding_transcript_exon_variant"
 # Well-known variants: (position, ref, alt), gene, terms, c. or n., p., ClinVar, dbSNP, words of its conditions
 FACTS = [

@@ -1,5 +1,6 @@
 """Names of variants, held against VEP: to the letter in strict mode, and every difference accounted for by default."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ _COMPLEMENT = str.maketrans("ACGT", "TGCA")
 
 # What docs/reference/hgvs-names.md and vep-differences.md list for names.
 EXCEPTIONS_C = {7, 10, 17, 32}
-EXCEPTIONS_P = {1, 3, 5, 6, 8, 11, 14, 15, 17, 31, 33, 34, 35, 36, 37, 38}
+EXCEPTIONS_P = {1, 3, 5, 6, 8, 11, 14, 15, 17, 31, 33, 34, 35, 36, 37, 38, 39, 40, 41}
 
 
 class _Named:
@@ -122,6 +123,12 @@ def test_by_default_each_difference_from_vep_carries_its_exception(
         (36, "-", "SYNP00000000013.1:p.Arg385_Ter386insLys"),
         (37, "-", "SYNP00000000005.1:p.Ala176ArgfsTer34"),
         (38, "SYNP00000000013.1:p.Ter386delinsTer", "SYNP00000000013.1:p.Ter386="),
+        (39, "SYNP00000000012.1:p.Ter160LysfsTer?", "SYNP00000000012.1:p.Ter160LysextTer?"),
+        (39, "SYNP00000000029.1:p.Ter170ValfsTer16", "SYNP00000000029.1:p.Ter170ValextTer15"),
+        (39, "SYNP00000000013.1:p.Ter386delextTer?", "SYNP00000000013.1:p.?"),
+        (39, "SYNP00000000053.1:p.Leu272_Ter273delextTer5", "SYNP00000000053.1:p.Leu272delinsCysLeuLeuSerMetAsp"),
+        (40, "SYNP00000000049.1:p.Phe60_Arg63delinsTer", "SYNP00000000049.1:p.Phe60Ter"),
+        (41, "SYNP00000000253.1:p.Lys0_Lys1insIle", "SYNP00000000253.1:p.Met1="),
     ],
 )
 def test_an_exception_in_both_modes(strict: _Named, default: _Named, exception: int, vep: str, ours: str) -> None:
@@ -295,6 +302,20 @@ def test_brackets_and_the_escaped_equal_sign_are_options(strict: _Named) -> None
         if plain:
             accession, _, change = plain.partition(":p.")
             assert marked == f"{accession}:p.({change.replace('=', '%3D')})"
+
+
+def test_what_nobody_knows_stands_without_brackets(default: _Named) -> None:
+    ours = write_names(default.bundle, default.variants, default.pairs, brackets=True)
+    assert ours.hgvsp is not None
+    unknown = [text.partition(":")[2] for text in ours.hgvsp.texts() if "?" in text and "Ter?" not in text]
+    assert set(unknown) == {"p.?", "p.(Met1?)"}
+
+
+def test_no_name_has_a_form_that_hgvs_does_not_know(default: _Named) -> None:
+    assert default.names.hgvsp is not None
+    for text in default.names.hgvsp.texts():
+        name = text.partition(":")[2]
+        assert not re.search(r"del\w*ext|Ter[0-9]+(\w*fs|ext)|insTer$|[^0-9]0[_A-Z]", name), name
 
 
 def test_only_what_is_asked_for_is_made(strict: _Named) -> None:

@@ -265,6 +265,9 @@ def _agrees(before: str, after: str, name: str) -> str:
     The genes are random sequence, so stops are everywhere: `before` is the whole translation of the CDS, `after` goes
     on to the end of the transcript. A name reaches to the first new stop at most.
     """
+    if name == "p.?":
+        assert "*" not in after[len(before) - 1 :] or after.find("*") > len(before) + 20, name
+        return "?"
     residues = {m.start(): m for m in re.finditer(r"[A-Z][a-z]{2}", name)}
     assert all(m[0] in _THREE or m[0] == "Ter" for m in residues.values()), name
     short = re.sub(r"[A-Z][a-z]{2}", lambda m: _THREE[m[0]], name[2:])

@@ -4,7 +4,6 @@
 # pyright: reportOptionalMemberAccess=false, reportMissingImports=false, reportPossiblyUnboundVariable=false
 # pyright: reportInvalidTypeArguments=false, reportOptionalOperand=false, reportOperatorIssue=false
 # (annotations are Cython's here: `type[::1]` is contiguous memory)
-# ruff: noqa: SIM102 (C's idioms, not Python's)
 """Names of variants on proteins, as text: HGVS p.
 
 No protein is ever made. `Reading` answers which residue stands where, before and after the edit, by looking at three
@@ -27,6 +26,9 @@ else:
     from genescale.genomics.kernels.naming import Edit, Genes, Pen, Variants, describe, place
 
 COMPILED: bool = cython.compiled
+
+# How many residues a name lists where an in-frame change reads on behind the stop. `write_protein` leaves the room.
+LISTED = cython.declare(cython.longlong, 100)
 
 # Three letters for each of A-Z, as the table of HGVS has them; `*` is written apart.
 _THREE = b"AlaAsxCysAspGluPheGlyHisIleXleLysLeuMetAsnPylProGlnArgSerThrSecValTrpXaaTyrGlx"
@@ -53,6 +55,7 @@ class Reading:
     coding: cython.longlong  # length of the coding sequence
     known: cython.longlong  # with the 3' UTR
     total: cython.longlong  # and with the poly(A) that completes a stop
+    tail: cython.longlong  # more bases of poly(A) that are read: a codon's worth where one completes the stop
     at: cython.longlong
     gone: cython.longlong
     come: cython.longlong
@@ -145,7 +148,7 @@ class Reading:
     def codon_after(self, codon: cython.longlong, table: cython.longlong) -> cython.int:
         """The residue of `codon` after the edit, in the 3' UTR too; 0 where the transcript has no such whole codon."""
         i: cython.longlong = 3 * codon
-        if i + 3 > self.total - self.gone + self.come:
+        if i + 3 > self.total - self.gone + self.come + self.tail:
             return 0
         return self.residue(self.base_after(i), self.base_after(i + 1), self.base_after(i + 2), table)
 
@@ -312,6 +315,7 @@ def _load(models: Models, reading: Reading, transcript: cython.int, strict: cyth
     reading.coding = models.cds_cdna_end[transcript] - first + 1 + reading.phase
     reading.known = models.transcript_mrna[transcript + 1] - reading.base
     reading.total = reading.known
+    reading.tail = 0
     reading.table = models.transcript_table[transcript]
     reading.misread_table = strict and reading.table != 1
     reading.protein = models.transcript_protein[transcript]
@@ -319,6 +323,7 @@ def _load(models: Models, reading: Reading, transcript: cython.int, strict: cyth
     if not strict and flags & 65536 and reading.coding == reading.known and reading.coding % 3:
         reading.total += 3 - reading.coding % 3
         reading.coding = reading.total
+        reading.tail = 3
 
 
 @cython.cfunc
@@ -667,12 +672,46 @@ def _synonymous(reading: Reading, pen: Pen, first: cython.longlong, length: cyth
 @cython.exceptval(check=False)
 def _new_residue(reading: Reading, codon: cython.longlong) -> cython.int:
     """A residue after the edit, by the contig's own table; the first is Met where its codon may start a protein."""
-    if codon == 0 and reading.phase == 0:
-        if reading.models.starts[
-            125 * reading.table + 25 * reading.base_after(0) + 5 * reading.base_after(1) + reading.base_after(2)
-        ]:
-            return 77
+    if codon == 0 and reading.phase == 0 and _starts(reading, 0):
+        return 77
     return reading.codon_after(codon, reading.table)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _starts(reading: Reading, codon: cython.longlong) -> cython.bint:
+    """Whether a protein may start at this codon after the edit, by the contig's own table."""
+    i: cython.longlong = 3 * codon
+    return (
+        reading.models.starts[
+            125 * reading.table + 25 * reading.base_after(i) + 5 * reading.base_after(i + 1) + reading.base_after(i + 2)
+        ]
+        != 0
+    )
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _starts_later(reading: Reading, gain: cython.longlong) -> cython.bint:
+    """Whether an insertion into the start codon puts bases before it and leaves it whole, `gain` codons further on."""
+    i: cython.longlong
+    if not _starts(reading, gain):
+        return False
+    for i in range(1, reading.before):
+        if reading.codon_after(gain + i, reading.table) != reading.protein_at(i):
+            return False
+    return True
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _unknown(pen: Pen) -> cython.int:
+    """`p.?`: nobody can tell from the transcript what is made, and HGVS has no form that says more."""
+    pen.put(63)
+    return 39
 
 
 @cython.cfunc
@@ -711,17 +750,16 @@ def _right_frameshift(reading: Reading, pen: Pen) -> cython.int:
         new = reading.codon_after(residue, reading.table)
     if old == 0:
         return -1  # the transcript ends before anything changes
+    if old == 42 and old != new:
+        return _new_end(reading, pen, residue)
     reading.write(pen, old)
     pen.number(residue + 1)
     if old == new:
         pen.put(61)
         return 5
     if new == 0:
-        if old == 42:
-            _word(pen, 101, 120, 116)
-        else:
-            pen.put(102)
-            pen.put(115)
+        pen.put(102)
+        pen.put(115)
         _word(pen, 84, 101, 114)
         pen.put(63)
         return 5
@@ -750,6 +788,11 @@ def _right_in_frame(reading: Reading, pen: Pen) -> cython.int:
     gain: cython.longlong = new_end - old_end
     old: cython.int = reading.protein_at(first)
     new: cython.int = _new_residue(reading, first)
+    if first == 0 and gain > 0 and old == 77 and new != 77 and reading.phase == 0 and _starts_later(reading, gain):
+        reading.write(pen, 77)
+        pen.number(1)
+        pen.put(61)
+        return 41
     while old == new and old != 42 and old != 0:
         first += 1
         old = reading.protein_at(first)
@@ -792,11 +835,16 @@ def _right_change(
     new: cython.longlong = new_end - first
     i: cython.longlong = first
     stopped: cython.bint
-    extended: cython.bint
     while i < new_end and reading.codon_after(i, reading.table) != 42:
         i += 1
     stopped = i < new_end
-    extended = old_end > reading.residues and not stopped
+    if stopped and i == first:
+        reading.write(pen, reading.protein_at(first))  # a stop at once is nonsense, however it came
+        pen.number(first + 1)
+        reading.write(pen, 42)
+        return 0 if old == 1 and new == 1 else 40
+    if old_end > reading.residues and not stopped:
+        return _read_on(reading, pen, first, new)
     if old == 0:
         if not stopped and _repeats(reading, first, new):
             _range_protein(reading, pen, first - new, new)
@@ -810,12 +858,6 @@ def _right_change(
         _word(pen, 105, 110, 115)
         _list_after(reading, pen, first, new_end)
         return 36
-    if extended and old == 1 and new:
-        reading.write(pen, 42)
-        pen.number(first + 1)
-        reading.write(pen, reading.codon_after(first, reading.table))
-        _right_extension(reading, pen, first)
-        return 11 if new > 1 else 31
     _range_protein(reading, pen, first, old)
     if old == 1 and new == 1:
         reading.write(pen, reading.codon_after(first, reading.table))
@@ -824,10 +866,52 @@ def _right_change(
     if new:
         _word(pen, 105, 110, 115)
         _list_after(reading, pen, first, new_end)
-    if extended:
-        _right_extension(reading, pen, first)
-        return 11 if new else 31
     return 0
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _read_on(reading: Reading, pen: Pen, first: cython.longlong, new: cython.longlong) -> cython.int:
+    """The stop is lost in frame, and residues change from `first` on, `new` of them in the codons of the edit.
+
+    Where the stop is the first that changes, this is an extension. Where residues before it go too, HGVS has no form of
+    its own, but the two proteins differ as in any deletion or insertion: all is listed up to the new stop.
+    """
+    old_end: cython.longlong = reading.residues
+    new_end: cython.longlong
+    if first == old_end:
+        _new_end(reading, pen, first)
+        return 11 if new > 1 else 31 if new == 1 else 39
+    new_end = reading.first_stop(first, reading.table)
+    if new_end < 0 or new_end - first > LISTED:
+        return _unknown(pen)
+    while (
+        old_end > first
+        and new_end > first
+        and reading.protein_at(old_end - 1) == reading.codon_after(new_end - 1, reading.table)
+    ):
+        old_end -= 1
+        new_end -= 1
+    if new_end == first and reading.codon_after(first, reading.table) == 42:
+        new_end += 1  # the stop follows at once, behind what is deleted
+    _right_change(reading, pen, first, old_end, new_end)
+    return 39
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _new_end(reading: Reading, pen: Pen, first: cython.longlong) -> cython.int:
+    """`Ter277LeuextTer17`: the stop at `first` becomes a residue, and the protein ends so many residues later."""
+    letter: cython.int = reading.codon_after(first, reading.table)
+    if letter == 0:
+        return _unknown(pen)
+    reading.write(pen, 42)
+    pen.number(first + 1)
+    reading.write(pen, letter)
+    _right_extension(reading, pen, first)
+    return 39
 
 
 @cython.cfunc
@@ -958,7 +1042,7 @@ def write_protein(
                 if note < 0:
                     pen.at = begin
                 else:
-                    _finish(pen, in_brackets, in_escape)
+                    _finish(pen, middle, in_brackets, in_escape)
             pair += 1
             ends[pair] = pen.at
     return pair
@@ -1011,6 +1095,8 @@ def _difference(
         if note == 3:
             return 3 if named else 37
         return 14 if reading.table != 1 else 8
+    if note >= 0 and reading.first == 0 and reading.phase == 0 and _unusual_start(reading):
+        return 14
     if terms & 0x40000 and note >= 0:  # incomplete_terminal_codon: poly(A) completes it
         return 15
     if backward.clipped if reading.reverse else forward.clipped:
@@ -1021,6 +1107,8 @@ def _difference(
         return 34
     if note == 1 and (reading.come - reading.gone) % 3 and terms & 0x100000:
         return 1
+    if note >= 39:
+        return note
     if reading.table != 1:
         return 6
     if reading.turn == 0 and reading.gone == 0 and reading.reverse and note != 36 and backward.steps > backward.length:
@@ -1028,6 +1116,19 @@ def _difference(
     if note == 1 or note == 0:
         return 37
     return note
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _unusual_start(reading: Reading) -> cython.bint:
+    """Whether the protein starts with a codon other than ATG, which VEP reads as any other codon."""
+    first: cython.int = reading.base_before(0)
+    second: cython.int = reading.base_before(1)
+    third: cython.int = reading.base_before(2)
+    if first == 0 and second == 3 and third == 2:
+        return False
+    return reading.models.starts[125 * reading.table + 25 * first + 5 * second + third] != 0
 
 
 @cython.cfunc
@@ -1049,7 +1150,11 @@ def _prefix(genes: Genes, pen: Pen, transcript: cython.int, brackets: cython.bin
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _finish(pen: Pen, brackets: cython.bint, escape: cython.bint) -> cython.void:
+def _finish(pen: Pen, begin: cython.Py_ssize_t, brackets: cython.bint, escape: cython.bint) -> cython.void:
+    if brackets and pen.at == begin + 1 and pen.out[begin] == 63:
+        pen.at = begin - 1  # what is not known is no prediction: p.?
+        pen.put(63)
+        return
     if escape and pen.out[pen.at - 1] == 61:
         pen.at -= 1
         _word(pen, 37, 51, 68)  # %3D
