@@ -6,6 +6,7 @@ import pytest
 from genescale.clock import ManualClock
 from genescale.errors import InvalidInput, UnknownName
 from genescale.security.passwords import Passwords
+from genescale.security.policy import decide
 from genescale.security.principal import CLINICAL_CARE, Principal, external_subject
 from genescale.security.revocations import Revocations
 from genescale.security.tables import REVOCATIONS, SECURITY_TABLES, USERS
@@ -224,6 +225,20 @@ def test_passwords_that_are_too_short_or_too_long_are_refused(users: Users, pass
 def test_names_that_nobody_could_type_are_refused(users: Users, name: str):
     with pytest.raises(InvalidInput):
         users.create(name)
+
+
+def test_the_owner_of_a_laptop_is_made_once(users: Users):
+    owner = users.owner()
+    assert users.owner() == owner
+    principal = users.redeem_link(users.link(owner)).principal
+    assert decide(principal, "read", "default").allowed
+    assert decide(principal, "submit-urgent", "default").allowed
+    assert not decide(principal, "read-audit", "another").allowed
+    assert not decide(principal, "read", "another").allowed
+    [user] = users.listing()
+    assert (user.name, user.enabled, user.subject) == ("owner", True, owner)
+    assert user.roles["*"] == {"platform-admin"}
+    assert "owner" not in repr(user)
 
 
 def test_a_name_is_given_once(users: Users):

@@ -19,11 +19,11 @@ from genescale.clock import Clock
 from genescale.errors import InvalidInput, Permanent, Retryable, UnknownName
 from genescale.security.limits import RateLimit
 from genescale.security.passwords import Passwords
-from genescale.security.principal import EVERYWHERE, PLATFORM_ROLES, ROLES, Principal
+from genescale.security.principal import CLINICAL_CARE, EVERYWHERE, PLATFORM_ROLES, ROLES, Principal
 from genescale.security.revocations import Revocations
 from genescale.security.tables import MEMBERSHIPS, REVOCATIONS, SIGN_IN_LINKS, SIGN_INS, USERS
 from genescale.security.tickets import token_digest
-from genescale.sensitive import Sensitive
+from genescale.sensitive import Sensitive, digest
 from genescale.store.tables import Conflict, Row, Snapshot, Tables, Transaction, Where
 
 IDLE_S: Final = 900.0
@@ -53,6 +53,18 @@ class SignedIn(msgspec.Struct, frozen=True):
 
     token: Sensitive[str]
     principal: Principal
+
+
+class User(msgspec.Struct, frozen=True):
+    """One user as an administrator sees it."""
+
+    subject: str
+    name: str
+    enabled: bool
+    roles: Mapping[str, frozenset[str]]
+
+    def __repr__(self) -> str:
+        return f"<user {digest(self.subject)}>"
 
 
 class Users:
@@ -113,6 +125,32 @@ class Users:
         except Conflict:
             raise InvalidInput("a user of this name exists already; choose another name", code="name_taken") from None
         return subject
+
+    def owner(self, *, name: str = "owner", project: str = "default") -> str:
+        """The user of a platform on one machine, made when it is not there: all of one project, and the platform.
+
+        Not a lab director, and no auditor: what an owner does is for somebody else to look at.
+        """
+        subject = self.subject_of(name)
+        if subject is not None:
+            return subject
+        roles = {project: ("analyst", "clinician", "project-admin"), EVERYWHERE: ("platform-admin",)}
+        try:
+            return self.create(name, roles=roles, purposes=(CLINICAL_CARE,))
+        except InvalidInput:
+            subject = self.subject_of(name)  # another process was quicker
+            if subject is None:
+                raise
+            return subject
+
+    def listing(self) -> list[User]:
+        """Everybody who has a row here, in the order of their names."""
+        with self._tables.snapshot() as snapshot:
+            rows = snapshot.select(USERS, order_by=("name",))
+            return [
+                User(row["subject"], row["name"], row["enabled"], _with_memberships(snapshot, row["subject"], {}))
+                for row in rows
+            ]
 
     def subject_of(self, name: str) -> str | None:
         """The subject of a local user."""
