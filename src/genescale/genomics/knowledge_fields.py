@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genescale.errors import InvalidInput
+from genescale.genomics.field_names import told
 from genescale.genomics.knowledge import STORED, Column, Facts, Knowledge
 from genescale.genomics.variants import Variants
 
@@ -126,7 +127,7 @@ class FactWriter:
         source, _, column = name.partition(".")
         if source in self._knowledge and column in self._knowledge[source].columns:
             return [(source, _Column(self._knowledge[source], column))]
-        there = ", ".join(field.name for field in fact_fields(self._knowledge)) or "none: it was built without facts"
+        there = told((field.name for field in fact_fields(self._knowledge)), name) or "none: it was built without facts"
         raise InvalidInput(f"the reference has no field {name!r}; of known facts it has {there}", code="unknown_field")
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from genescale.errors import InvalidInput
 from genescale.genomics.bundle import Bundle
+from genescale.genomics.field_names import told
 from genescale.genomics.kernels.render import Plan, Strings
 from genescale.genomics.kernels.render import Renderer as Kernel
 from genescale.genomics.terms import IMPACTS, TERMS
@@ -252,7 +253,7 @@ def named_fields(names: Iterable[str], facts: Iterable[FactField] = ()) -> tuple
             code = codes.setdefault(fact.name, _FACT + len(codes))
             field = Field(fact.name, code, fact.name, fact.meaning, numeric=fact.numeric)
         if field is None:
-            there = ", ".join([*FIELDS, *(one.name for one in known.values())])
+            there = told([*FIELDS, *(one.name for one in known.values())], name)
             raise InvalidInput(f"there is no field {name!r}; there are {there}", code="unknown_field")
         found.append(field)
     return tuple(found)
