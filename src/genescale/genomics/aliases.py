@@ -20,6 +20,8 @@ VERTEBRATE_MITOCHONDRIAL: Final = 2  # NCBI's number of the genetic code
 _TABLE: Final = Path(__file__).with_name("contig_names.tsv")
 _MITOCHONDRIAL: Final = ("MT", "M", "chrM", "chrMT")
 _OLD_HG19_LENGTH: Final = 16_571  # NC_001807, which UCSC's hg19 calls chrM
+_FAMILIES: Final = (("GRCh38", ("grch38", "hg38", "b38")), ("GRCh37", ("grch37", "hg19", "b37", "hs37")))
+_NEWEST: Final = {"GRCh38": "GRCh38.p14", "GRCh37": "GRCh37.p13"}  # the patches whose sequences the table has
 _LONG_ENOUGH: Final = 1_000_000  # a length that names a human chromosome all by itself
 _GI: Final = re.compile(r"gi\|\d+\|\w+\|([^|]+)\|?")
 
@@ -84,11 +86,15 @@ def human_assembly(lengths: Mapping[str, int]) -> str:
 def table_assembly(stated: str) -> str:
     """The assembly of the table that somebody's word for one means: GRCh38, hg38, GRCh37.p13, T2T-CHM13v2.0."""
     word = stated.lower()
-    if word.startswith(("grch38", "hg38")):
-        return "GRCh38.p14"
-    if word.startswith(("grch37", "hg19", "b37", "hs37")):
-        return "GRCh37.p13"
-    return "T2T-CHM13v2.0" if "chm13" in word or word == "hs1" else ""
+    if "chm13" in word or word == "hs1":
+        return "T2T-CHM13v2.0"
+    return _NEWEST.get(assembly_family(stated), "")
+
+
+def assembly_family(stated: str) -> str:
+    """`GRCh38` for hg38, GRCh38.p14 and the like, `GRCh37` likewise, empty for everything else."""
+    word = stated.lower()
+    return next((family for family, words in _FAMILIES if any(known in word for known in words)), "")
 
 
 def known_contig(name: str, length: int | None, assembly: str) -> Known | None:

@@ -219,7 +219,7 @@ def _listing(
     genes: Path,
 ) -> dict[str, Any]:
     said = [{**asdict(contig), "aliases": list(contig.aliases)} for contig in contigs]
-    return {
+    listing: dict[str, Any] = {
         "format": b.FORMAT,
         "name": name,
         "assembly": assembly,
@@ -231,8 +231,8 @@ def _listing(
         "sources": [_source("genome", fasta), _source("genes", genes)],
         "dropped": dict(sorted(annotation.dropped.counts.items())),
         "arrays": dict(sorted(writer.arrays.items())),
-        "digest": content_digest(writer.arrays, said),
     }
+    return {**listing, "digest": content_digest(listing)}
 
 
 # Of all coding transcripts. The true human annotation has below one in a hundred with a stop inside.

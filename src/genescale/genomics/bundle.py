@@ -13,7 +13,7 @@ import itertools
 import json
 import mmap
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -238,12 +238,15 @@ def read_listing(folder: Path) -> dict[str, Any]:
     return listing
 
 
-def content_digest(arrays: Mapping[str, Mapping[str, Any]], contigs: Iterable[Mapping[str, Any]]) -> str:
-    """SHA-256 over the digests of all arrays by name, and the contigs: what the bundle says, not when or from where."""
-    parts = [[name, arrays[name]["sha256"]] for name in sorted(arrays) if not name.startswith("seeds-")]  # an index
-    return hashlib.sha256(
-        json.dumps([parts, list(contigs)], sort_keys=True, separators=(",", ":")).encode()
-    ).hexdigest()
+def content_digest(listing: Mapping[str, Any]) -> str:
+    """SHA-256 over the digests of all arrays by name, the contigs and the biotypes of a bundle's list.
+
+    It covers what the bundle says, not when or from where, and not the seed index, which follows from the sequence.
+    """
+    arrays = listing["arrays"]
+    parts = [[name, arrays[name]["sha256"]] for name in sorted(arrays) if not name.startswith("seeds-")]
+    said = [parts, listing["contigs"], listing["biotypes"]]
+    return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def file_digest(file: Path) -> str:

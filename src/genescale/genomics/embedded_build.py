@@ -94,7 +94,7 @@ def _add_aliases(folder: Path, alias: dict[str, str]) -> None:
         writer.write(f"transcript_alias_{part}", array)
     listing = read_listing(folder)
     listing["arrays"] = dict(sorted({**listing["arrays"], **writer.arrays}.items()))
-    listing["digest"] = content_digest(listing["arrays"], listing["contigs"])
+    listing["digest"] = content_digest(listing)
     (folder / LIST_FILE).write_text(json.dumps(listing, indent=1) + "\n")
 
 

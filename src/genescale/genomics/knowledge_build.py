@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genescale.errors import InvalidInput
+from genescale.genomics.aliases import assembly_family
 from genescale.genomics.bundle import LIST_FILE, Bundle, content_digest, file_digest, npy_header, read_listing
 from genescale.genomics.kernels import lookup as kernel
 from genescale.genomics.knowledge import STORED, Column, Value, speller
@@ -36,7 +37,6 @@ LINES_NAMED: Final = 5
 MISMATCHES_ALLOWED: Final = 20
 MISMATCH_SHARE_ALLOWED: Final = 0.05
 
-_FAMILIES: Final = (("GRCh38", ("grch38", "hg38", "b38")), ("GRCh37", ("grch37", "hg19", "b37", "hs37")))
 _NAME_LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 _REASONS: Final = {
     kernel.UNKNOWN_CONTIG: "unknown_contig",
@@ -173,12 +173,6 @@ def check_assembly(stated: str, bundle: Bundle) -> None:
             f"take the publisher's file for {ours}",
             code="assembly_mismatch",
         )
-
-
-def assembly_family(name: str) -> str:
-    """`GRCh38` for hg38, GRCh38.p14 and the like, `GRCh37` likewise, empty for everything else."""
-    lower = name.lower()
-    return next((family for family, words in _FAMILIES if any(word in lower for word in words)), "")
 
 
 class _Import:
@@ -574,7 +568,7 @@ def _install(folder: Path, building: Path, name: str, described: dict[str, Any])
         del array
     listing["arrays"] = dict(sorted(listing["arrays"].items()))
     listing["facts"] = dict(sorted({**listing.get("facts", {}), name: described}.items()))
-    listing["digest"] = content_digest(listing["arrays"], listing["contigs"])
+    listing["digest"] = content_digest(listing)
     leaving = {file.name for file in folder.glob(f"facts-{name}-*.npy")} - {file.name for file in arriving}
     for file in arriving:
         file.replace(folder / file.name)  # who has the old table open keeps it until he closes it

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from genescale.errors import InvalidInput
+from genescale.genomics.aliases import assembly_family
 from genescale.genomics.bundle import Bundle, file_digest
 from genescale.genomics.knowledge import Column
 from genescale.genomics.knowledge_build import (
@@ -20,7 +21,6 @@ from genescale.genomics.knowledge_build import (
     NextFile,
     Rejected,
     Source,
-    assembly_family,
     build_facts,
 )
 from genescale.genomics.knowledge_files import (

@@ -177,7 +177,7 @@ def verify(path: str | Path, progress: Callable[[str], None] | None = None) -> I
             yield f"{file.name} is missing"
         elif file_digest(file) != entry["sha256"]:
             yield f"{file.name} is not the file that was built: its SHA-256 differs"
-    if content_digest(arrays, listing["contigs"]) != listing["digest"]:
+    if content_digest(listing) != listing["digest"]:
         yield f"{LIST_FILE} was changed: its digest is not that of what it lists"
     for file in sorted(folder.glob("*.npy")):
         if file.stem not in arrays:

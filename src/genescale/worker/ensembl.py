@@ -23,7 +23,7 @@ import msgspec
 
 from genescale.clock import Clock
 from genescale.errors import CannotStart, UnknownName
-from genescale.genomics.knowledge_build import assembly_family
+from genescale.genomics.aliases import assembly_family
 from genescale.worker.rest_client import RestClient, RestRefused, RestUnavailable
 
 SERVERS: Final[Mapping[str, str]] = {
