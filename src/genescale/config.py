@@ -257,6 +257,18 @@ class Keeper(msgspec.Struct, frozen=True, kw_only=True):
     ] = 8086
 
 
+class Worker(msgspec.Struct, frozen=True, kw_only=True):
+    """The role that answers requests."""
+
+    lanes: Annotated[
+        str,
+        Says(
+            meaning="The lanes that one worker serves, with commas between them; `run worker --lane` says it, too.",
+            why="All of them share the memory of one program; `up` gives the urgent lane a process of its own.",
+        ),
+    ] = "urgent, normal, big-data, node-scale, kafka-lag"
+
+
 class Loop(msgspec.Struct, frozen=True, kw_only=True):
     """The one consume loop of every role that reads events."""
 
@@ -436,6 +448,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     store: Store = msgspec.field(default_factory=Store)
     gateway: Gateway = msgspec.field(default_factory=Gateway)
     keeper: Keeper = msgspec.field(default_factory=Keeper)
+    worker: Worker = msgspec.field(default_factory=Worker)
     loop: Loop = msgspec.field(default_factory=Loop)
     supervisor: Supervisor = msgspec.field(default_factory=Supervisor)
     logging: Logging = msgspec.field(default_factory=Logging)
@@ -450,6 +463,7 @@ GROUPS: dict[str, type[msgspec.Struct]] = {
     "store": Store,
     "gateway": Gateway,
     "keeper": Keeper,
+    "worker": Worker,
     "loop": Loop,
     "supervisor": Supervisor,
     "logging": Logging,

@@ -6,6 +6,7 @@ extra is named by the one who needs it.
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -24,7 +25,7 @@ from genescale.cluster import local, machine, supervise
 from genescale.config import Loaded, Settings
 from genescale.errors import CannotStart, GenescaleError
 from genescale.events.log import EventLog
-from genescale.events.topics import TOPICS
+from genescale.events.topics import LANES, TOPICS, Lane
 from genescale.gateway import platform
 from genescale.observability import logs, metrics, traces
 from genescale.observability.probe import Probe, State
@@ -35,6 +36,7 @@ from genescale.store.tables import Table, Tables
 if TYPE_CHECKING:
     from genescale.events.runner import LoopSettings
     from genescale.events.salvage import SalvageReport
+    from genescale.security.sealing import Sealer
 
 STATIC = Path(__file__).with_name("static")
 STATE_FILE = "platform.json"
@@ -164,6 +166,15 @@ def needs_extra(extra: str, wanted_by: str) -> Generator[None]:
             f"{wanted_by} needs the package {error.name}, which is not installed: uv sync --extra {extra}, "
             f"or pip install 'genescale[{extra}]'"
         ) from error
+
+
+def open_sealer(settings: Settings, clock: Clock) -> "Sealer":
+    """What seals and opens what people send, with keys that only this user can read."""
+    from genescale.security.keys import FileKeys  # noqa: PLC0415
+    from genescale.security.sealing import ProjectSealer  # noqa: PLC0415
+
+    directory = open_directory(settings.data.directory, clock, __version__)
+    return ProjectSealer(FileKeys(directory.root / "keys", clock))
 
 
 # ---- roles ----
@@ -296,9 +307,42 @@ def start_keeper(started: _Started) -> int:
     return 0
 
 
-ROLES: Mapping[str, _RoleMain] = {"gateway": start_gateway, "keeper": start_keeper}
+def start_worker(started: _Started) -> int:
+    """Analyses. One thread for each lane that the settings name; they share the open references."""
+    from genescale.events.runner import Runner  # noqa: PLC0415
+    from genescale.genomics.references import References  # noqa: PLC0415
+    from genescale.worker.deps import OpenReferences, WorkerDeps  # noqa: PLC0415
+    from genescale.worker.handler import subscription  # noqa: PLC0415
+    from genescale.worker.lanes import LaneThreads, lanes_of  # noqa: PLC0415
+
+    settings, clock = started.settings, started.clock
+    lanes = lanes_of(settings.worker.lanes)
+    directory = open_directory(settings.data.directory, clock, __version__)
+    references = OpenReferences(References(directory.root / "references"))
+    references.set_of(None)  # a missing reference shows now, not at the first request
+    with contextlib.closing(open_log(settings, clock)) as log:
+        log.create_topics(TOPICS)
+        sealer, objects = open_sealer(settings, clock), open_objects(settings, clock)
+
+        def runner(lane: Lane) -> "Runner[WorkerDeps]":
+            deps = WorkerDeps(references.for_thread(), clock, sealer, objects)
+            seed = secrets.randbits(32)
+            return Runner(log, subscription(lane, deps), loop_settings(settings), clock, version=__version__, seed=seed)
+
+        threads = LaneThreads(lanes, runner)
+        with _probe(settings.metrics.host, settings.metrics.port, "metrics.port", lambda: State(ok=True)) as probe:
+            _on_stop_signals(threads.stop)
+            started.up()
+            names = ", ".join(lane.name for lane in lanes)
+            _log.info("working", lanes=names, probe=f"http://{probe.host}:{probe.port}")
+            threads.run()
+            started.set_up(False)
+    _log.info("stopped")
+    return 0
+
+
+ROLES: Mapping[str, _RoleMain] = {"gateway": start_gateway, "keeper": start_keeper, "worker": start_worker}
 _LATER: Mapping[str, str] = {
-    "worker": "the first analysis",
     "scaler": "scaling from zero",
     "biller": "the cost of an analysis",
     "healer": "self-healing",
@@ -447,12 +491,22 @@ def _commands(
     return [
         local.RoleCommand(
             name=name,
-            arguments=(sys.executable, "-m", "genescale", "run", name),
-            environment=environment,
+            arguments=(sys.executable, "-m", "genescale", "run", role),
+            environment={**environment, **own},
             listen_fd=listener.fileno() if name == "gateway" else None,
         )
-        for name in ROLES
+        for name, role, own in _PROCESSES
     ]
+
+
+# The processes of `up`. An idle worker takes some 35 MB of its own, so the lanes share one, all but the urgent lane:
+# what is urgent must not wait for the interpreter's lock while a burst has it.
+_PROCESSES: tuple[tuple[str, str, Mapping[str, str]], ...] = (
+    ("gateway", "gateway", {}),
+    ("keeper", "keeper", {}),
+    ("worker-urgent", "worker", {"GENESCALE_WORKER_LANES": "urgent"}),
+    ("worker", "worker", {"GENESCALE_WORKER_LANES": ",".join(one.name for one in LANES if one.name != "urgent")}),
+)
 
 
 def _watcher(directory: DataDirectory, announce: Callable[[], None], *, pretty: bool) -> local.Watcher:

@@ -55,10 +55,10 @@ def test_help_imports_no_library():
 def test_a_role_starts_without_the_command_line_library():
     program = (
         "import sys; from genescale.cli.main import main\n"
-        "try: main(['--debug', 'run', 'worker'])\nexcept Exception as error: print(error)\nprint(*sys.modules)"
+        "try: main(['--debug', 'run', 'scaler'])\nexcept Exception as error: print(error)\nprint(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert "unavailable: the role worker arrives with" in done.stdout
+    assert "unavailable: the role scaler arrives with" in done.stdout
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert {"cyclopts", "rich", "uvicorn", "apsw", "sqlalchemy"}.isdisjoint(loaded)
 
@@ -79,7 +79,7 @@ def test_version_tells_what_was_built(capsys):
         (("up", "--port", "many"), "many"),
         (("up", "--port", "70000"), "gateway.port"),
         (("run",), "role"),
-        (("run", "worker"), "unavailable: the role worker arrives with"),
+        (("run", "scaler"), "unavailable: the role scaler arrives with"),
         (("run", "barber"), "there is no role 'barber'; there are: gateway, keeper"),
         (("settings", "--settings", "/nowhere.toml"), "/nowhere.toml"),
     ],

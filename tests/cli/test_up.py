@@ -32,7 +32,7 @@ def genescale(*words, **settings):
 def test_the_portal_and_its_api_answer(up):
     state = up.platform()
     assert state["log"] == {"kind": "sqlite", "place": str(up.data)}
-    assert {role["name"] for role in state["roles"]} == {"gateway", "keeper"}
+    assert {role["name"] for role in state["roles"]} == {"gateway", "keeper", "worker", "worker-urgent"}
     assert {"genetic-data-raw", "genescale-loop-state"} <= {topic["name"] for topic in state["topics"]}
     assert [panel["panel"] for panel in state["unavailable"]] == ["analysis", "scaling", "cost", "healing", "models"]
     assert up.get("/health")[0] == 200

@@ -1,10 +1,8 @@
 """One request in, one result out: through the handler, and through the consume loop on a log in memory."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from genescale.clock import ManualClock

@@ -33,7 +33,7 @@ class Command(NamedTuple):
 
 COMMANDS: tuple[Command, ...] = (
     Command("up", "Start", "Run the whole platform on this machine, with its portal.", "genescale.cli.platform:up"),
-    Command("run", "Start", "Run one role in the foreground: gateway, keeper.", "genescale.cli.platform:run"),
+    Command("run", "Start", "Run one role in the foreground: gateway, keeper, worker.", "genescale.cli.platform:run"),
     Command("reference", "Analyse", "Build, list, choose and check references.", "genescale.cli.references:app"),
     Command("annotate", "Work", "Say what each variant does to each transcript.", "genescale.cli.annotate:annotate"),
     Command("ensembl", "Work", "Ask Ensembl's own VEP server instead.", "genescale.cli.ensembl:ensembl"),

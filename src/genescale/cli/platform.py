@@ -36,23 +36,32 @@ def up(
     return wiring.run_platform(loaded, lambda line: print(line, flush=True))
 
 
-def run(role: str, *, data: DataDirectory = None, port: int | None = None, settings: SettingsFile = None) -> int:
+def run(
+    role: str,
+    *,
+    lane: str | None = None,
+    data: DataDirectory = None,
+    port: int | None = None,
+    settings: SettingsFile = None,
+) -> int:
     """Run one role in the foreground until Ctrl-C or SIGTERM.
 
     Parameters
     ----------
     role
-        Which one: gateway (portal and API) or keeper (upkeep of the event log).
+        Which one: gateway (portal and API), keeper (upkeep of the event log) or worker (analyses).
+    lane
+        What a worker serves: urgent, normal, big-data, node-scale, kafka-lag, or several with commas. Default: all.
     data
         The data directory. Default: $XDG_DATA_HOME/genescale, else ~/.local/share/genescale.
     port
-        The port of the role; 0 takes a free one. Default: the setting gateway.port or keeper.port.
+        The port of the role; 0 takes a free one. Default: the setting gateway.port, keeper.port or metrics.port.
     settings
         A settings file (TOML).
     """
-    overrides: dict[str, object] = {"data.directory": data}
+    overrides: dict[str, object] = {"data.directory": data, "worker.lanes": lane}
     if port is not None and role in wiring.ROLES:
-        overrides[f"{role}.port"] = port
+        overrides["metrics.port" if role == "worker" else f"{role}.port"] = port
     return wiring.run_role(role, config.load(os.environ, settings, overrides))
 
 

@@ -135,7 +135,8 @@ class Resident:
         picked = picked_rows(self.bundle, variants, pairs, "allele", strict=False).tolist()
         text = pairs.text[: pairs.text_length].tobytes().decode("ascii")
         columns: list[list[int]] = [getattr(pairs, name)[:count].tolist() for name in _PAIR_COLUMNS]
-        for i, (variant, transcript, mask, distance, *spans) in enumerate(zip(*columns, strict=True)):
+        for i in range(count):
+            variant, transcript, mask, distance, *spans = [column[i] for column in columns]
             one: Described = {"mask": mask}
             if transcript >= 0:
                 one |= self._transcript(transcript)

@@ -1,5 +1,6 @@
 """What the worker needs from outside: references that stay open, the keys, the object store, the time."""
 
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -22,15 +23,48 @@ _SURE_BASES: Final = 1_000
 _SURE_IDENTITY: Final = 0.99
 
 
+class Search:
+    """Where DNA lies in some bundles. Its memory is large, so that all threads share one and take turns."""
+
+    def __init__(self, bundles: tuple[Bundle, ...]) -> None:
+        self._bundles = bundles
+        self._turn = threading.Lock()
+        self._first: Aligner | None = None
+        self._all: Aligner | None = None
+
+    def place(self, dna: Dna) -> Answer:
+        """In the first bundle when that is sure, else in the best of all. Raises `InvalidInput` without an index."""
+        with self._turn:
+            if self._first is None:
+                self._bundles = self._searched()
+                self._first = Aligner(self._bundles[0])
+            answer = self._first.place_one(dna)
+            if len(self._bundles) == 1 or _is_sure(answer):
+                return answer
+            if self._all is None:
+                self._all = Aligner(self._bundles)
+            return self._all.place_one(dna)
+
+    def _searched(self) -> tuple[Bundle, ...]:
+        found = tuple(bundle for bundle in self._bundles if _can_be_searched(bundle))
+        if not found:
+            names = ", ".join(bundle.name for bundle in self._bundles)
+            raise InvalidInput(
+                f"DNA cannot be placed in {names} without an index; `genescale reference build --align` makes one",
+                code="no_seeds",
+            )
+        return found
+
+
 class ReferenceSet:
     """The references that one request is answered from, in the order in which they are asked. For one thread."""
 
-    def __init__(self, residents: tuple[Resident, ...]) -> None:
+    def __init__(self, residents: tuple[Resident, ...], search: Search) -> None:
         self.residents = residents
+        self.place = search.place
         self.name = "+".join(one.name for one in residents)
         self.digest = "+".join(one.digest for one in residents)
         self._by_contig: dict[str, tuple[Resident, int] | None] = {}
-        self._aligners: list[Aligner] = []
 
     def __iter__(self) -> Iterator[Resident]:
         return iter(self.residents)
@@ -48,24 +82,6 @@ class ReferenceSet:
         """The reference of this name."""
         return next(one for one in self.residents if one.name == name)
 
-    def place(self, dna: Dna) -> Answer:
-        """Where a sequence lies: in the first reference when that is sure, else in the best of all."""
-        aligners = self._aligners or self._open_aligners()
-        answer = aligners[0].place_one(dna)
-        if len(aligners) == 1 or _is_sure(answer):
-            return answer
-        return aligners[1].place_one(dna)
-
-    def _open_aligners(self) -> list[Aligner]:
-        bundles = [one.bundle for one in self.residents if _can_be_searched(one.bundle)]
-        if not bundles:
-            raise InvalidInput(
-                f"DNA cannot be placed in {self.name}: it has no index; `genescale reference build --align` makes one",
-                code="no_seeds",
-            )
-        self._aligners = [Aligner(bundles[:1]), *([Aligner(bundles)] if len(bundles) > 1 else [])]
-        return self._aligners
-
 
 def _can_be_searched(bundle: Bundle) -> bool:
     """A large genome without an index cannot; the others are searched all the same."""
@@ -79,18 +95,28 @@ def _is_sure(answer: Answer) -> bool:
     return answer.placements[0].identity >= _SURE_IDENTITY
 
 
+@dataclass(slots=True)
+class _Shared:
+    """What all threads of a process have in common."""
+
+    references: References
+    opened: dict[str, Bundle] = field(default_factory=dict[str, Bundle])
+    searches: dict[tuple[str, ...], Search] = field(default_factory=dict[tuple[str, ...], Search])
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
 class OpenReferences:
     """The references of an installation, each opened once. `for_thread` gives each thread its own."""
 
-    def __init__(self, references: References, opened: dict[str, Bundle] | None = None) -> None:
-        self._references = references
-        self._opened: dict[str, Bundle] = {} if opened is None else opened
+    def __init__(self, references: References | _Shared) -> None:
+        self._shared = references if isinstance(references, _Shared) else _Shared(references)
+        self._references = self._shared.references
         self._residents: dict[str, Resident] = {}
         self._sets: dict[str | None, ReferenceSet] = {}
 
     def for_thread(self) -> "OpenReferences":
-        """The same open files, with working memory of its own."""
-        return OpenReferences(self._references, self._opened)
+        """The same open files and the same search, with working memory of its own."""
+        return OpenReferences(self._shared)
 
     def set_of(self, wanted: str | None) -> ReferenceSet:
         """The references for a request: a bundle by its name, all of an assembly, or those that are always there.
@@ -99,7 +125,11 @@ class OpenReferences:
         """
         found = self._sets.get(wanted)
         if found is None:
-            found = ReferenceSet(tuple(self._resident(name) for name in self._names(wanted)))
+            names = self._names(wanted)
+            residents = tuple(self._resident(name) for name in names)
+            with self._shared.lock:
+                search = self._shared.searches.setdefault(tuple(names), Search(tuple(one.bundle for one in residents)))
+            found = ReferenceSet(residents, search)
             if len(self._sets) > 100:
                 self._sets.clear()  # names come from people
             self._sets[wanted] = found
@@ -124,9 +154,10 @@ class OpenReferences:
     def _resident(self, name: str) -> Resident:
         found = self._residents.get(name)
         if found is None:
-            if name not in self._opened:
-                self._opened[name] = self._references.open(name)
-            found = self._residents[name] = Resident(self._opened[name])
+            with self._shared.lock:
+                if name not in self._shared.opened:
+                    self._shared.opened[name] = self._references.open(name)
+            found = self._residents[name] = Resident(self._shared.opened[name])
         return found
 
 

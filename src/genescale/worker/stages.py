@@ -111,6 +111,7 @@ def _find_places(task: Task) -> None:
 # The usual single letters, read without the grammar of HGVS. What is not exactly so goes to `resolve`, which also
 # finds the words for what is wrong; a test holds both against each other.
 _PLAIN_MAX: Final = 40
+_BASES: Final = frozenset("ACGT")
 _PLAIN: Final = re.compile(r"(?:([A-Za-z0-9_.]+):([gm])\.|(m)\.)([1-9][0-9]{0,8})([ACGT])>([ACGT])")
 _PLAIN_VCF: Final = re.compile(r"((?:chr)?[0-9A-Z]{1,2})([-:])([1-9][0-9]{0,8})\2([ACGT])\2([ACGT])")
 
@@ -139,11 +140,21 @@ def _plain_site(references: ReferenceSet, named: Named) -> Site | None:
     place = int(position)
     if resident.base(index, place) != ref:
         return None
-    row = Row(0, 1, index, place, place, place, SNV, SNV, 0, ref, alt, 0)
-    site = Site(resident, row, ref, alt, {"input": text}, named.place)
+    site = Site(resident, _snv(index, place, ref, alt), ref, alt, {"input": text}, named.place)
     if bare:
         site.notes.append(_bare_note(text, described.name, resident.name))
     return site
+
+
+def _snv(contig: int, position: int, ref: str, alt: str) -> Row:
+    """What `variants_of_record` makes of one base for another, without its questions."""
+    return Row(0, 1, contig, position, position, position, SNV, SNV, 0, ref, alt, 0)
+
+
+def _rows(contig: int, position: int, ref: str, alt: str, info: dict[str, str] | None = None) -> list[Row]:
+    if ref in _BASES and alt in _BASES and ref != alt:
+        return [_snv(contig, position, ref, alt)]
+    return variants_of_record(contig, position, ref, (alt,), info)
 
 
 def _bare_note(text: str, contig: str, reference: str) -> dict[str, str]:
@@ -187,7 +198,7 @@ def _add_resolved(task: Task, resident: Resident, found: Resolved, named: Named)
             told["asked_transcript"] = found.transcript
         if found.ambiguous:
             told["ambiguous"] = True
-        for row in variants_of_record(variant.contig, variant.pos, variant.ref, (variant.alt,), dict(variant.info)):
+        for row in _rows(variant.contig, variant.pos, variant.ref, variant.alt, dict(variant.info)):
             task.sites.append(Site(resident, row, variant.ref, variant.alt, told, named.place, notes))
 
 
@@ -214,7 +225,7 @@ def _align(task: Task, number: int, answer: Answer) -> None:
             told: dict[str, Any] = {"input": place, "query_start": call.query_start, "query_end": call.query_end}
             if call.candidate:
                 told["candidate"] = True
-            for row in variants_of_record(contig, call.position, call.ref, (call.alt,)):
+            for row in _rows(contig, call.position, call.ref, call.alt):
                 task.sites.append(Site(resident, row, call.ref, call.alt, told, place))
 
 
