@@ -40,9 +40,13 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class Restored(msgspec.Struct, frozen=True):
-    """What an earlier life of this client left unanswered: it may have been sent."""
+    """What an earlier life of this client left unanswered: it may have been sent.
+
+    `answered`: those items of unfinished batches (`cid#i`) that the application holds already.
+    """
 
     frames: tuple[Submit | SubmitBatch, ...]
+    answered: tuple[str, ...] = ()
 
 
 class Cancelled(msgspec.Struct, frozen=True):
@@ -75,7 +79,7 @@ class Disconnected(msgspec.Struct, frozen=True):
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """The application holds this answer and all before it."""
+    """The application holds this answer and all that were delivered before it."""
 
     answer: Answer
 

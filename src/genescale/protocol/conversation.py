@@ -100,7 +100,9 @@ class Conversation:
         self._connect_at_s = 0.0
         self._out: list[Action] = []
         self._now_s = 0.0
-        self._position = position
+        self._position = position  # as kept: what the application holds
+        self._welcomed: Welcome | None = None
+        self._current: Position | None = None  # the session that was opened last; its numbers count
         self._seq = position.last_seq if position else 0  # the last frame that was taken in order
         self._asks: dict[str, _Ask] = {}
         self._queue: dict[str, None] = {}  # cids to send, oldest first
@@ -111,8 +113,7 @@ class Conversation:
         self._versions: dict[str, int] = {}
         self._refetch_at_s = inf
         self._acked_seq, self._ack_at_s = self._seq, inf
-        self._applied_seq = self._seq
-        self._handed: deque[int] = deque()  # seqs that the application has not applied yet
+        self._handed: deque[Answer] = deque()  # in the application's hands: delivered, not yet applied
         self._bucket = TokenBucket(50, 100, 0.0)
         self._paused_until_s = 0.0
         self._max_inflight = 64
@@ -170,6 +171,9 @@ class Conversation:
     def _on_restored(self, event: steps.Restored) -> None:
         for frame in event.frames:
             self._ask(frame, ever_sent=True)
+        for cid in event.answered:
+            self._answered[cid] = 1
+            self._asks[cid.partition("#")[0]].left -= 1
         self._send_queued()
 
     def _ask(self, frame: Submit | SubmitBatch, *, ever_sent: bool = False) -> None:
@@ -209,28 +213,37 @@ class Conversation:
             self._send(Subscribe(topic=event.topic) if event.wanted else Unsubscribe(topic=event.topic))
 
     def _on_applied(self, event: steps.Applied) -> None:
-        answer, here = event.answer, self._position
-        if answer.seq is None or here is None or (answer.session, answer.epoch) != (here.session, here.epoch):
-            return  # its number means nothing any more
-        while self._handed and self._handed[0] <= answer.seq:
-            self._handed.popleft()
-        self._move_applied()
+        if any(one is event.answer for one in self._handed):
+            while self._handed.popleft() is not event.answer:
+                pass
+        self._move_position()
 
-    def _move_applied(self) -> None:
-        """Everything is applied that came before the first frame still in the application's hands."""
-        applied_seq = self._handed[0] - 1 if self._handed else self._seq
-        if applied_seq <= self._applied_seq or self._position is None:
+    def _move_position(self) -> None:
+        """Keep as much as the application holds: all before the first answer that is still in its hands.
+
+        While that is one from before a renumbering, or from a snapshot, the old position stays: a client that dies
+        now would otherwise come back behind that answer and never see it.
+        """
+        if self._current is None:
             return
-        self._applied_seq = applied_seq
-        self._keep(msgspec.structs.replace(self._position, last_seq=applied_seq))
-        if self._applied_seq - self._acked_seq >= ACK_FRAMES:
+        applied_seq = self._seq
+        if self._handed:
+            first = self._handed[0]
+            if first.seq is None or (first.session, first.epoch) != self._numbering():
+                return
+            applied_seq = first.seq - 1
+        position = msgspec.structs.replace(self._current, last_seq=applied_seq)
+        if position == self._position:
+            return
+        self._position = position
+        self._out.append(steps.Keep(position))
+        if applied_seq - self._acked_seq >= ACK_FRAMES:
             self._ack()
-        else:
+        elif applied_seq > self._acked_seq:
             self._ack_at_s = min(self._ack_at_s, self._now_s + ACK_S)
 
     def _on_finish(self, _event: steps.Finish) -> None:
-        if self._state is State.OPEN and self._applied_seq > self._acked_seq:
-            self._ack()
+        self._ack()
         if self._is_connected():
             self._out.append(steps.Disconnect(NORMAL.code))
         self._state = State.STOPPED
@@ -253,34 +266,47 @@ class Conversation:
         self._send(Hello(token=self._token, resume=resume, caps=self._caps))
 
     def _welcome(self, frame: Welcome) -> None:
-        before = self._position
-        same_session = before is not None and before.session == frame.session
+        self._welcomed = frame
+        self._state = State.SNAPSHOT
+        if frame.resumed:
+            self._open(frame)
+
+    def _open(self, frame: Welcome) -> None:
+        """Only now does the new numbering count: a snapshot that was cut off is asked for again."""
+        self._state = State.OPEN
+        self._take_numbering(frame)
+        self._learn_limits(frame)
+        self._hint_s = None
+        self._move_position()
+        for topic in self._topics:
+            self._send(Subscribe(topic=topic))
+        self._refetch()
+        self._send_queued()
+        for cid in self._cancels:
+            self._send(Cancel(cid=cid))
+
+    def _take_numbering(self, frame: Welcome) -> None:
+        before, numbering = self._position, self._numbering()
+        self._current = Position(session=frame.session, epoch=frame.epoch, last_seq=0, resume_token=frame.resume_token)
+        if not frame.resumed:  # the snapshot stands for everything before next_seq
+            self._seq = frame.next_seq - 1
+            self._versions.clear()
+        elif before is not None and self._numbering() != numbering:
+            self._seq = before.last_seq
+        self._acked_seq = before.last_seq if frame.resumed and before else frame.next_seq - 1
+        self._ack_at_s = inf
+        self._requeue(known_here=before is not None and before.session == frame.session)
+
+    def _numbering(self) -> tuple[str, str] | None:
+        """Within which numbers can be compared."""
+        return (self._current.session, self._current.epoch) if self._current else None
+
+    def _learn_limits(self, frame: Welcome) -> None:
         self._heartbeat_s = frame.heartbeat_ms / 1000
         self._max_inflight = frame.max_inflight
-        self._bucket = TokenBucket(
-            frame.limits.get("frames_per_s", 50), frame.limits.get("frames_burst", 100), self._now_s
-        )
-        self._bucket.take(self._now_s)
-        self._paused_until_s, self._open_since_s = self._now_s, self._now_s
-        self._ack_at_s = inf
-        if not frame.resumed:  # the snapshot stands for everything before next_seq
-            self._seq = self._applied_seq = frame.next_seq - 1
-            self._handed.clear()
-            self._versions.clear()
-        self._acked_seq = self._applied_seq
-        self._keep(
-            Position(
-                session=frame.session,
-                epoch=frame.epoch,
-                last_seq=self._applied_seq,
-                resume_token=frame.resume_token,
-            )
-        )
-        self._requeue(known_here=same_session)
-        if frame.resumed:
-            self._open()
-        else:
-            self._state = State.SNAPSHOT
+        rate, burst = frame.limits.get("frames_per_s", 50), frame.limits.get("frames_burst", 100)
+        self._bucket = TokenBucket(rate, burst, self._now_s)
+        self._paused_until_s = self._open_since_s = self._now_s
 
     def _requeue(self, *, known_here: bool) -> None:
         """Everything unanswered is sent again: a cid makes that safe, but only in the session that knows it."""
@@ -291,16 +317,6 @@ class Conversation:
                 ask.stage = _Stage.ELSEWHERE if ask.ever_sent and not known_here else _Stage.QUEUED
             if ask.stage is _Stage.QUEUED:
                 self._queue[cid] = None
-
-    def _open(self) -> None:
-        self._state = State.OPEN
-        self._hint_s = None
-        for topic in self._topics:
-            self._send(Subscribe(topic=topic))
-        self._refetch()
-        self._send_queued()
-        for cid in self._cancels:
-            self._send(Cancel(cid=cid))
 
     # --- what another session began ---------------------------------------------------------------------------------
 
@@ -354,8 +370,8 @@ class Conversation:
 
     def _ack(self) -> None:
         self._ack_at_s = inf
-        if self._state is State.OPEN:
-            self._acked_seq = self._applied_seq
+        if self._state is State.OPEN and self._position and self._position.last_seq > self._acked_seq:
+            self._acked_seq = self._position.last_seq
             self._send(Ack(seq=self._acked_seq))
 
     # --- frames -----------------------------------------------------------------------------------------------------
@@ -433,9 +449,8 @@ class Conversation:
         self._seq = frame.seq
         revision = frame.revision if isinstance(frame, Result) else self._answered.get(frame.cid, 0) or 1
         if self._is_shown(frame.cid, revision):
-            self._move_applied()
+            self._move_position()
             return
-        self._handed.append(frame.seq)
         answer = Answer(
             **self._here(),
             cid=frame.cid,
@@ -448,7 +463,7 @@ class Conversation:
         self._show(answer, revision)
 
     def _snapshot(self, frame: Snapshot) -> None:
-        if self._state is not State.SNAPSHOT:
+        if self._state is not State.SNAPSHOT or self._welcomed is None:
             self._close_for_bad_frame()
             return
         for one in frame.analyses:
@@ -457,7 +472,7 @@ class Conversation:
                 self._answer_from_state(one)
         if frame.part + 1 >= frame.parts:
             self._out.append(steps.Tell(frame))
-            self._open()
+            self._open(self._welcomed)
 
     def _answer_from_state(self, one: AnalysisState) -> None:
         if self._is_shown(one.cid, 1):
@@ -476,8 +491,8 @@ class Conversation:
         )
 
     def _here(self) -> dict[str, str]:
-        assert self._position is not None  # kept since the welcome
-        return {"session": self._position.session, "epoch": self._position.epoch}
+        assert self._welcomed is not None
+        return {"session": self._welcomed.session, "epoch": self._welcomed.epoch}
 
     def _is_shown(self, cid: str, revision: int) -> bool:
         return self._answered.get(cid, 0) >= revision
@@ -488,6 +503,7 @@ class Conversation:
             del self._answered[next(iter(self._answered))]
         base = answer.cid.partition("#")[0]
         ask = self._asks.get(base)
+        self._handed.append(answer)
         self._out.append(steps.Deliver(answer))
         if ask is not None:
             ask.left -= 1
@@ -604,10 +620,6 @@ class Conversation:
         if self._state is State.STOPPED:
             self._failures = 0
             self._connect_in(0.0)
-
-    def _keep(self, position: Position) -> None:
-        self._position = position
-        self._out.append(steps.Keep(position))
 
     # --- which method has which rule --------------------------------------------------------------------------------
 
