@@ -17,6 +17,9 @@ VARIANTS_MAX = 10_000
 # IUPAC nucleotide codes, upper and lower case (lower case is soft masking, and means the same base).
 NUCLEOTIDES = "ACGTURYSWKMBDHVN"
 _NUCLEOTIDE_BYTES = (NUCLEOTIDES + NUCLEOTIDES.lower()).encode()
+OUTPUT_BOUND = "genetic.analysis.result.output"
+"""What a sealed answer in the object store is bound to, beside the id of its event and its project."""
+
 _SENSITIVE: dict[str, Any] = {"x-sensitive": True}
 
 Code: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{1,63}$", description="Upper case, for programs")]

@@ -5,22 +5,16 @@ it. Every answer carries the same protective headers; every refusal is a problem
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Any, TypeAlias
-
-import msgspec
 
 from genescale.errors import Retryable
 from genescale.gateway.pages import Page
 from genescale.gateway.platform import Remembered
+from genescale.gateway.replies import Header, Receive, Reply, Scope, Send
+from genescale.gateway.rest import Rest
 from genescale.observability import probe
 from genescale.observability.logs import get_logger
-
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-_Header: TypeAlias = tuple[bytes, bytes]
 
 _log = get_logger(__name__)
 
@@ -36,50 +30,37 @@ PROBE_PATHS: Mapping[str, str] = {
     "/q/metrics": "/metrics",
 }
 
-_PROTECTION: tuple[_Header, ...] = (
-    (
-        b"content-security-policy",
-        b"default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    ),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-)
-_NO_STORE: _Header = (b"cache-control", b"no-store")
 _RETRY_AFTER_S = 1
-
-
-class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """A refusal (RFC 9457). `detail` tells a person what to do; it never quotes what the client sent."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
 
 
 class Gateway:
     """The ASGI application."""
 
-    def __init__(self, *, pages: Mapping[str, Page], platform: Remembered, ready: probe.Check) -> None:
+    def __init__(
+        self, *, pages: Mapping[str, Page], platform: Remembered, ready: probe.Check, rest: Rest | None = None
+    ) -> None:
         self._pages = pages
+        self._rest = rest
         self._platform = platform
         self._ready = ready
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI 3."""
         if scope["type"] == "http":
-            await self._http(scope, send)
+            await self._http(scope, receive, send)
         elif scope["type"] == "lifespan":
             await _lifespan(receive, send)
         else:  # a WebSocket: nothing is served there yet; closing before the accept answers 403
             await receive()
             await send({"type": "websocket.close", "code": 1000})
 
-    async def _http(self, scope: Scope, send: Send) -> None:
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         method: str = scope["method"]
-        reply = _Reply(send, with_body=method != "HEAD")
+        reply = Reply(send, with_body=method != "HEAD")
         path: str = scope["path"]
-        if not (path in self._pages or path in PROBE_PATHS or path == PLATFORM_PATH):
+        if self._rest is not None and self._rest.serves(path):
+            await self._rest.answer(scope, receive, reply)
+        elif not (path in self._pages or path in PROBE_PATHS or path == PLATFORM_PATH):
             await reply.problem(HTTPStatus.NOT_FOUND, f"nothing is served here; try /, {PLATFORM_PATH} or /health")
         elif method not in {"GET", "HEAD"}:
             await reply.problem(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD", (b"allow", b"GET, HEAD"))
@@ -90,7 +71,7 @@ class Gateway:
         else:
             await reply.page(self._pages[path], gzip=_takes_gzip(scope["headers"]))
 
-    async def _answer_platform(self, reply: "_Reply") -> None:
+    async def _answer_platform(self, reply: Reply) -> None:
         try:
             body = await self._platform.body()
         except Retryable as error:
@@ -102,7 +83,7 @@ class Gateway:
         else:
             await reply.whole(HTTPStatus.OK, b"application/json", body)
 
-    async def _answer_probe(self, path: str, reply: "_Reply") -> None:
+    async def _answer_probe(self, path: str, reply: Reply) -> None:
         # In a thread, since readiness asks the log; /health must answer even when all threads are busy.
         if path == "/health":
             answer = probe.answer(path)
@@ -112,38 +93,7 @@ class Gateway:
         await reply.whole(answer.status, answer.content_type.encode(), answer.body)
 
 
-class _Reply:
-    """One answer on its way out."""
-
-    def __init__(self, send: Send, *, with_body: bool) -> None:
-        self._send = send
-        self._with_body = with_body
-
-    async def page(self, page: Page, *, gzip: bool) -> None:
-        headers: list[_Header] = [(b"cache-control", page.cache_control)]
-        body = page.body
-        if page.shrunk is not None:
-            headers.append((b"vary", b"accept-encoding"))
-            if gzip:
-                headers.append((b"content-encoding", b"gzip"))
-                body = page.shrunk
-        await self._out(page.status, page.content_type, body, headers)
-
-    async def whole(self, status: int, content_type: bytes, body: bytes) -> None:
-        await self._out(status, content_type, body, [_NO_STORE])
-
-    async def problem(self, status: HTTPStatus, detail: str, *headers: _Header) -> None:
-        body = msgspec.json.encode(Problem(title=status.phrase, status=status.value, detail=detail))
-        await self._out(status.value, b"application/problem+json", body, [_NO_STORE, *headers])
-
-    async def _out(self, status: int, content_type: bytes, body: bytes, headers: Iterable[_Header]) -> None:
-        fixed = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
-        start = {"type": "http.response.start", "status": status, "headers": [*fixed, *headers, *_PROTECTION]}
-        await self._send(start)
-        await self._send({"type": "http.response.body", "body": body if self._with_body else b""})
-
-
-def _takes_gzip(headers: Iterable[_Header]) -> bool:
+def _takes_gzip(headers: Iterable[Header]) -> bool:
     for name, value in headers:
         if name == b"accept-encoding":
             offers = [offer.strip().replace(b" ", b"") for offer in value.lower().split(b",")]

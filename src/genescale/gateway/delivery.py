@@ -18,6 +18,7 @@ import msgspec
 
 from genescale.clock import Clock
 from genescale.errors import GenescaleError, InvalidEvent, Permanent
+from genescale.events.analysis_data import OUTPUT_BOUND
 from genescale.events.envelope import Event, from_record
 from genescale.events.log import EventLog, Position, Record, Tail, TopicPartition
 from genescale.events.scan import ends_of, scan
@@ -218,6 +219,13 @@ class Delivery:
             raise Permanent("this gateway has no keys, and the answer is sealed")
         project = str(event.extensions.get("projectid", ""))
         return self._sealer.open(project, str(key_id), event.data or b"", bound_to(event.id, event.type, project))
+
+    def open_output(self, event: Event, key_id: str, content: bytes) -> bytes:
+        """The content of the object that a sealed answer refers to. Raises as `open_data`."""
+        if self._sealer is None:
+            raise Permanent("this gateway has no keys, and the answer is sealed")
+        project = str(event.extensions.get("projectid", ""))
+        return self._sealer.open(project, key_id, content, bound_to(event.id, OUTPUT_BOUND, project))
 
     def events_at(self, refs: Iterable[str]) -> dict[str, Event]:
         """The events that lie at these places; what retention has removed is missing."""

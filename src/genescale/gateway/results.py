@@ -24,13 +24,26 @@ from genescale.protocol.frames import Failed, Result, encode
 from genescale.protocol.server_steps import Final as FinalFrame
 from genescale.security.policy import DataClass, decide
 from genescale.security.principal import Principal
+from genescale.store.object_port import ObjectReference, Objects
 from genescale.store.tables import Condition, Row, Tables
 
 FRAME_DATA_BYTES_MAX: Final = 131_072
+NOT_FINISHED: Final = Refused(
+    code="not_finished",
+    message="this analysis has no answer yet; ask again later",
+    retryable=True,
+    retry_ms=1_000,
+    status=HTTPStatus.CONFLICT,
+)
 NOT_FOUND: Final = Refused(code="not_found", message="there is no such analysis", status=HTTPStatus.NOT_FOUND)
 
 _APPEND_TIMEOUT_S: Final = 60.0
+_WHOLE_BYTES_MAX: Final = 64 << 20
 _ERRORS_SHOWN: Final = 10
+
+
+class ObjectTooLarge(Permanent):
+    """An answer that is too large to be held in memory."""
 
 
 class Analysis(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -47,6 +60,13 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     finished_at: str | None = None
     cancel_asked_at: str | None = None
     result_url: str | None = None
+
+
+class Page(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Some analyses, the newest first. `next` asks for those behind them; absent at the end."""
+
+    analyses: list[Analysis]
+    next: str | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -66,12 +86,14 @@ class Results:
         delivery: Delivery,
         clock: Clock,
         *,
+        objects: Objects | None = None,
         data_class: Callable[[str], DataClass] = lambda _project: "phi",
     ) -> None:
         self._log = log
         self._tables = tables
         self._delivery = delivery
         self._clock = clock
+        self._objects = objects
         self._data_class = data_class
 
     def find(self, principal: Principal, analysis_id: str) -> Analysis | Refused:
@@ -87,10 +109,10 @@ class Results:
         state: str = "",
         cid: str = "",
         session: str = "",
-        after: tuple[int, str] | None = None,
+        after: str = "",
         limit: int = 100,
-    ) -> list[Analysis] | Refused:
-        """Analyses of a project, the newest first. `after`: `created_ms` and id of the last one of the page before."""
+    ) -> Page | Refused:
+        """One page of the analyses of a project. `after` is the `next` of the page before."""
         refusal = refusal_by_policy(principal, "list", project)
         if refusal is not None:
             return refusal
@@ -98,10 +120,14 @@ class Results:
         for name, value in (("state", state), ("cid", cid), ("session", session)):
             if value:
                 where.append((name, "=", value))
-        behind = None if after is None else {"created_ms": after[0], "analysis_id": after[1]}
+        created, _, identity = after.partition(".")
+        if after and not (created.isdecimal() and len(created) < 16 and identity):
+            return Refused(code="invalid_request", message="after: use the `next` of the page before, unchanged")
+        behind = {"created_ms": int(created), "analysis_id": identity} if after else None
         with self._tables.snapshot() as snapshot:
             rows = snapshot.select(ANALYSES, where, order_by=["created_ms"], descending=True, after=behind, limit=limit)
-        return [_shown(row) for row in rows]
+        last = rows[-1] if len(rows) == limit else None
+        return Page([_shown(row) for row in rows], f"{last['created_ms']}.{last['analysis_id']}" if last else None)
 
     def result(self, principal: Principal, analysis_id: str) -> Answer | Refused:
         """The newest answer, opened."""
@@ -111,22 +137,44 @@ class Results:
         if not self._may_read(principal, row["project"]):
             return Refused(code="forbidden", message="you may not read answers here", status=HTTPStatus.FORBIDDEN)
         if row["result_ref"] is None:
-            return Refused(
-                code="not_finished",
-                message="this analysis has no answer yet; ask again later",
-                retryable=True,
-                retry_ms=1_000,
-                status=HTTPStatus.CONFLICT,
-            )
+            return NOT_FINISHED
         event = self._delivery.events_at([row["result_ref"]]).get(row["result_ref"])
         if event is None or event.subject != analysis_id:  # a log that was made anew has other records there
             return Refused(code="gone", message="the answer is older than answers are kept", status=HTTPStatus.GONE)
+        return self._opened(_shown(row), event)
+
+    def _opened(self, analysis: Analysis, event: Event) -> Answer | Refused:
         try:
-            return Answer(_shown(row), self._delivery.open_data(event))
+            return Answer(analysis, self._whole(event))
+        except ObjectTooLarge:
+            return Refused(
+                code="too_large",
+                message="this answer is too large to be given in one piece",
+                status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            )
         except Permanent:
             return Refused(
                 code="not_openable", message="the key of this answer is not there any more", status=HTTPStatus.GONE
             )
+
+    def _whole(self, event: Event) -> bytes:
+        """The data of an answer; where it lies in the object store, the whole of it from there."""
+        data = self._delivery.open_data(event)
+        if b'"output":' not in data:
+            return data
+        output = msgspec.json.decode(data, type=AnalysisResult).output
+        if output is None:
+            return data
+        if self._objects is None:
+            raise Permanent("this gateway has no object store")
+        if output.size_bytes > _WHOLE_BYTES_MAX:
+            raise ObjectTooLarge
+        checksum = output.checksum.removeprefix("sha256:")
+        reference = ObjectReference(
+            name=output.name, size=output.size_bytes, sha256=checksum, content_type=output.media_type
+        )
+        content = self._objects.get(reference)
+        return content if output.sealed is None else self._delivery.open_output(event, output.sealed, content)
 
     def finals(self, principal: Principal, frames: Sequence[Frame]) -> tuple[FinalFrame, ...]:
         """Frames as they travel, read from the log if need be. An answer that is gone comes as an error."""
