@@ -83,7 +83,7 @@ def _descriptor(analysis: Analysis, finding: Finding) -> Json:
         "description": _clean(" ".join(finding.explanation)),
         "expressions": [{"syntax": kind, "value": _clean(value)} for kind, value in _expressions(finding)],
         "moleculeContext": "genomic",
-        "extensions": [{"name": _clean(name), "value": _clean(value)} for name, value in _extensions(finding)],
+        "extensions": [{"name": _clean(name), "value": _clean(value)} for name, value in _extensions(finding) if value],
     }
     record = _vcf_record(analysis, finding)
     if record:

@@ -43,6 +43,7 @@ th{color:var(--soft);font-weight:600}
 overflow-wrap:anywhere}
 td.name{min-width:8rem}
 article{margin:1rem 0;padding:1rem;border:1px solid var(--line);border-radius:.5rem}
+article dl{font-size:.875rem}
 .head{display:flex;flex-wrap:wrap;gap:.5rem 1rem;align-items:baseline;justify-content:space-between}
 .rank{white-space:nowrap;color:var(--accent);font-weight:600}
 .soft{color:var(--soft)}
@@ -51,10 +52,9 @@ footer{margin-top:2.5rem;padding-top:.75rem;border-top:1px solid var(--line);col
 overflow-wrap:anywhere}
 @media (max-width:40rem){
 body{padding:1.25rem 1rem 2rem}
-dl{grid-template-columns:1fr;gap:0}
-dd{margin-bottom:.5rem}
+dl{grid-template-columns:minmax(6rem,32%) 1fr;gap:.2rem .75rem}
 article{padding:.75rem}
-.stack,.stack tbody,.stack tr,.stack td{display:block}
+.stack caption,.stack,.stack tbody,.stack tr,.stack td{display:block}
 .stack thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 .stack tr{padding:.4rem 0;border-bottom:1px solid var(--line)}
 .stack td{border:0;padding:.1rem 0}
@@ -68,7 +68,9 @@ font:8pt "Liberation Sans",Arial,sans-serif;color:#4a616a}
 body{max-width:none;padding:0;font-size:10pt}
 h2,h3,h4,.head,caption{break-after:avoid}
 tr,.use{break-inside:avoid}
-article{border-radius:0}
+article{border-radius:0;box-decoration-break:clone;-webkit-box-decoration-break:clone}
+p,dd{orphans:3;widows:3}
+article dl{font-size:9pt}
 thead{display:table-header-group}
 .scroll{overflow:visible}
 a{color:inherit;text-decoration:none}
@@ -94,6 +96,21 @@ _NAMES: Final[Mapping[str, str]] = {
     "hmtvar": "HmtVar",
     "hmtvar_other_gene": "HmtVar, overlapping gene",
 }
+_COLUMNS: Final[Mapping[str, str]] = {
+    "id": "Number there",
+    "rs": "dbSNP number",
+    "pubmed": "PubMed",
+    "an": "Counted",
+    "ac": "Seen",
+    "af": "Share",
+    "ac_hom": "Seen homoplasmic",
+    "ac_het": "Seen heteroplasmic",
+    "af_hom": "Share homoplasmic",
+    "af_het": "Share heteroplasmic",
+    "max_heteroplasmy": "Highest heteroplasmy",
+    "trna_stem_loop": "Stem or loop of the tRNA",
+}
+_UNTOLD: Final = frozenset({"significance_class"})  # the same as `significance`, spelt for programs
 
 
 def to_html(analysis: Analysis) -> bytes:
@@ -220,7 +237,7 @@ def _overview_row(finding: Finding) -> str:
         ("Variant", "name", finding.name),
         ("Gene", "", genes),
         ("Effect", "", _term(text(finding.annotation.get("most_severe")))),
-        ("ClinVar", "", text(finding.known.get("clinvar", {}).get("significance"))),
+        ("ClinVar", "", text(finding.known.get("clinvar", {}).get("significance")).replace(";", "; ")),
     )
     return "<tr>" + "".join(_cell(*cell) for cell in cells) + "</tr>"
 
@@ -267,9 +284,10 @@ def _rank(finding: Finding) -> str:
 
 
 def _consequences(finding: Finding) -> str:
-    rows = sorted(finding.consequences, key=lambda one: not one.get("pick"))
+    rows = [one for one in finding.consequences if one.get("transcript")]
+    rows.sort(key=lambda one: not one.get("pick"))
     if not rows:
-        return "<h4>Effect</h4>\n<p>No transcript of the reference is near.</p>"
+        return "<h4>Effect on transcripts</h4>\n<p>No transcript of the reference is near.</p>"
     body = "\n".join(_consequence_row(one) for one in rows[:_TRANSCRIPTS])
     more = len(rows) - _TRANSCRIPTS
     return f"""<h4>Effect on transcripts</h4>
@@ -303,7 +321,7 @@ def _known(finding: Finding) -> str:
         return "<h4>What is known</h4>\n<p>No source of the reference lists it. That says nothing about harm.</p>"
     parts: list[str] = []
     for source, said in finding.known.items():
-        shown = {name.replace("_", " "): value for name, value in said.items() if name != "significance_class"}
+        shown = {_label(name): text(value).replace(";", "; ") for name, value in said.items() if name not in _UNTOLD}
         title = f"{_NAMES.get(source, source)}: {finding.source_version(source)}"
         parts.append(f"<h4>{_e(title)}</h4>\n{_facts(shown)}")
     return "\n".join(parts)
@@ -366,6 +384,10 @@ def _facts(facts: Mapping[str, Any]) -> str:
 
 def _cell(title: str, kind: str, value: str) -> str:
     return f'<td data-of="{title}"{f" class={kind!r}" if kind else ""}>{_e(value)}</td>' if value else "<td></td>"
+
+
+def _label(column: str) -> str:
+    return _COLUMNS.get(column, column.replace("_", " ").capitalize())
 
 
 def _term(term: str) -> str:

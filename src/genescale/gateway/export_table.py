@@ -1,8 +1,8 @@
 r"""An analysis as tab-separated text: one line for each variant and transcript, for spreadsheets and scripts.
 
 One record is always one line, and a tab always ends a cell: what would break that is written as backslash and letter
-(`\t`, `\n`, `\r`, `\\`). A text that a spreadsheet would run as a formula, or take for the beginning of a quoted
-cell, gets an apostrophe before it. Numbers are left as they are.
+(`\t`, `\n`, `\r`, `\\`). A text that a spreadsheet would run as a formula, or that begins like a comment or a
+quoted cell, gets an apostrophe before it. Numbers are left as they are.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ _ROW: Final = (
 _ASSESSMENT: Final = ("method", "priority", "because")
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 # Full-width forms too: spreadsheets of East Asian locales read them as the plain ones.
-_FORMULA: Final = frozenset("=+-@\"'\uff1d\uff0b\uff0d\uff20")
+_FORMULA: Final = frozenset("=+-@#\"'\uff1d\uff0b\uff0d\uff20")
 
 
 def to_tsv(analysis: Analysis) -> bytes:
