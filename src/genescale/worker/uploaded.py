@@ -13,7 +13,7 @@ from genescale.errors import InvalidInput
 from genescale.genomics import bcf, bgzf
 from genescale.genomics.annotate import refuse_other_assembly
 from genescale.genomics.dna import read_dna
-from genescale.genomics.inputs import form_of
+from genescale.genomics.inputs import Form, form_of
 from genescale.genomics.variants import variants_of_record
 from genescale.genomics.vcf import header_length, read_header, without_mark
 from genescale.worker.deps import Limits
@@ -26,7 +26,7 @@ _FIELDS: Final = ("END", "SVTYPE", "SVLEN")
 def parse(task: Task, content: bytes, limits: Limits) -> None:
     """Fill a task from the content. Raises `InvalidInput` when nothing of it can be read."""
     text = _unpacked(content, limits.unpacked_bytes)
-    form = form_of(without_mark(text[: 1 << 16]))
+    form = _form(without_mark(text[: 1 << 16]))
     if form in {"dna", "fasta"}:
         task.dna = read_dna(text, most_bases=limits.bases + 1, most_sequences=limits.sequences + 1)
         if len(task.dna) > limits.sequences or sum(map(len, task.dna)) > limits.bases:
@@ -40,6 +40,12 @@ def parse(task: Task, content: bytes, limits: Limits) -> None:
                 task.names.append(Named(name, f"line {number}"))
         if len(task.names) > limits.records:
             raise _too_large(f"more than {limits.records:,} names")
+
+
+def _form(start: bytes) -> Form:
+    """What it is, comments aside: people put them above a list of names, too."""
+    lines = [line for line in start.splitlines() if not line.startswith(b"#") or line.startswith(b"#CHROM")]
+    return form_of(b"\n".join(lines))
 
 
 def _too_large(what: str) -> InvalidInput:
