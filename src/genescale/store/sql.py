@@ -9,6 +9,7 @@ The two differ in the names of types, the sign for a parameter, and how bytes ar
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -37,6 +38,9 @@ class Dialect(msgspec.Struct, frozen=True):
     bytes_literal: tuple[str, str]  # what stands before and after the hexadecimal digits
 
 
+_PYTHON: Mapping[str, type] = {"text": str, "bytes": bytes, "boolean": bool}
+
+
 def quoted(name: str) -> str:
     """A name as both databases read it."""
     return f'"{name}"'
@@ -51,6 +55,8 @@ def _names(names: Iterable[str]) -> str:
 
 def encode(table: Table, column: Column, value: Any) -> Any:
     """The stored form of a value; `InvalidRow` when the declared type does not allow it."""
+    if column.type == "text" and _is_plain(value):
+        return value  # nearly every value of nearly every row
     if value is None:
         if not column.nullable:
             raise InvalidRow(f"{table.name}.{column.name} cannot be None")
@@ -65,10 +71,15 @@ def encode(table: Table, column: Column, value: Any) -> Any:
         if type(value) not in (int, float) or math.isnan(value) or (type(value) is int and abs(value) > 2**53):
             raise InvalidRow(f"{table.name}.{column.name} takes a real number that is not NaN, not {_shown(value)}")
         return float(value)
-    expected = {"text": str, "bytes": bytes, "boolean": bool}[column.type]
+    expected = _PYTHON[column.type]
     if type(value) is not expected:
         raise InvalidRow(f"{table.name}.{column.name} takes {expected.__name__}, not {_shown(value)}")
     return value if isinstance(value, bool) else _sized(table, column, value)
+
+
+def _is_plain(value: Any) -> bool:
+    """A short text of ASCII without NUL: no rule for texts can refuse it."""
+    return type(value) is str and len(value) <= KEY_BYTES_MAX and value.isascii() and "\x00" not in value
 
 
 def _json(table: Table, column: Column, value: Any) -> str:
@@ -152,6 +163,12 @@ def _literal(dialect: Dialect, value: str | float | bytes) -> str:
 # ------------------------------------------------------------------ statements
 
 
+@lru_cache(maxsize=512)
+def _insertion(placeholder: str, table: str, columns: tuple[str, ...]) -> str:
+    marks = ", ".join([placeholder] * len(columns))
+    return f"INSERT INTO {quoted(table)} ({_names(columns)}) VALUES ({marks})"
+
+
 class UniqueViolated(Exception):
     """How an adapter says that a statement would have made two rows with one key."""
 
@@ -172,7 +189,8 @@ class SqlTransaction:
         # Both databases are asked to do nothing on a conflict, and the count tells: an error would end the
         # transaction on PostgreSQL and not on SQLite.
         columns, params = self._row(table, row)
-        _, count = self._run(self._insert(table, columns) + " ON CONFLICT DO NOTHING", params, table)
+        statement = _insertion(self._dialect.placeholder, table.name, columns)
+        _, count = self._run(statement + " ON CONFLICT DO NOTHING", params, table)
         if count == 0 and on_conflict == "raise":
             raise Conflict(f"a row with this key is in the table {table.name} already", table=table.name)
         return count == 1
@@ -183,7 +201,8 @@ class SqlTransaction:
         others = [name for name in columns if name not in table.primary_key]
         changes = ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in others)
         action = f"UPDATE SET {changes}" if others else "NOTHING"
-        statement = f"{self._insert(table, columns)} ON CONFLICT ({_names(table.primary_key)}) DO {action}"
+        insertion = _insertion(self._dialect.placeholder, table.name, columns)
+        statement = f"{insertion} ON CONFLICT ({_names(table.primary_key)}) DO {action}"
         self._run(statement, params, table)
 
     def get(self, table: Table, key: Mapping[str, Any]) -> Row | None:
@@ -262,20 +281,20 @@ class SqlTransaction:
             self.end(error)  # part of it may be undone by now: nothing more may be added, nothing be committed
             raise
 
-    def _row(self, table: Table, row: Mapping[str, Any]) -> tuple[list[str], Params]:
+    def _row(self, table: Table, row: Mapping[str, Any]) -> tuple[tuple[str, ...], Params]:
         columns: list[str] = []
         params: Params = []
-        for name, value in row.items():
-            columns.append(name)
-            params.append(encode(table, table.column(name), value))
         for column in table.columns:
-            if column.name not in row and not column.nullable and column.default is None:
-                raise InvalidRow(f"{table.name}.{column.name} is missing and has no default")
-        return columns, params
-
-    def _insert(self, table: Table, columns: list[str]) -> str:
-        marks = ", ".join([self._dialect.placeholder] * len(columns))
-        return f"INSERT INTO {quoted(table.name)} ({_names(columns)}) VALUES ({marks})"
+            name = column.name
+            if name in row:
+                columns.append(name)
+                params.append(encode(table, column, row[name]))
+            elif not column.nullable and column.default is None:
+                raise InvalidRow(f"{table.name}.{name} is missing and has no default")
+        if len(columns) != len(row):
+            for name in row:
+                table.column(name)  # raises for the one that is not there
+        return tuple(columns), params
 
     def _key(self, table: Table, key: Mapping[str, Any]) -> list[Condition]:
         if not any(set(names) == set(key) for names in (table.primary_key, *table.unique)):
