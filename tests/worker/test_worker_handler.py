@@ -27,6 +27,7 @@ from genescale.genomics.references import References
 from genescale.security.keys import FileKeys
 from genescale.security.sealing import NotOpened, ProjectSealer, bound_to
 from genescale.store.object_port import ObjectReference as Stored
+from genescale.store.object_port import ObjectsUnavailable
 from genescale.store.objects import open_objects
 from genescale.worker.answer import OUTPUT_BOUND
 from genescale.worker.deps import OpenReferences, WorkerDeps
@@ -91,6 +92,41 @@ def test_one_variant_through_the_loop(deps: WorkerDeps) -> None:
     one = found.annotations[0]
     assert one["variant"]["hgvsg"] == "NC_012920.1:m.3243A>G"
     assert one["known"]["clinvar"]["significance"] == "Pathogenic"
+
+
+def test_an_answer_says_which_try_it_took(deps: WorkerDeps) -> None:
+    clock = ManualClock()
+    log = MemoryLog(clock)
+    log.create_topics(TOPICS)
+    objects = open_objects("memory://", clock)
+    deps.objects = Hesitant(objects)
+    asked = request(input=upload(deps, b"m.3243A>G\n"))
+    append_now(log, [envelope.to_record(asked, TOPIC)])
+    runner = Runner(log, subscription("normal", deps), LoopSettings(), clock, version="test", seed=1)
+    for _ in range(5):
+        runner.step(0.0)
+        clock.advance(60)
+    runner.close()
+    (record,) = read_all(log)
+    found = result(envelope.from_record(record))
+    assert (found.status, found.measured.attempt) == ("success", 2)
+
+
+class Hesitant:
+    """An object store that does not answer the first time."""
+
+    def __init__(self, objects: Any) -> None:
+        self._objects = objects
+        self._asked = 0
+
+    def put(self, content: bytes, **options: Any) -> Any:
+        return self._objects.put(content, **options)
+
+    def get(self, reference: Any) -> bytes:
+        self._asked += 1
+        if self._asked == 1:
+            raise ObjectsUnavailable("it does not answer")
+        return self._objects.get(reference)
 
 
 def read_all(log: MemoryLog) -> Iterator[Any]:

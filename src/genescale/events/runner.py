@@ -434,7 +434,7 @@ class Runner(Generic[DepsT]):
         self._append([self._state.parked_record(tried)], fence)
         outcome = _Outcome()
         try:
-            item = _Work(record, _decode(record))
+            item = _Work(record, _numbered(_decode(record), attempt))
         except InvalidEvent as error:  # parked by a newer program that knew its schema
             outcome.letters.append(self._letter(record, failure_of(error), attempts=attempt, parked=tried))
         else:
@@ -603,6 +603,13 @@ class Runner(Generic[DepsT]):
 def _decode(record: Record) -> Event:
     """The event in the newest major that this program knows."""
     return CATALOGUE.upcast(envelope.from_record(record))
+
+
+def _numbered(event: Event, attempt: int) -> Event:
+    """The event with the number of this try, so that the handler can say which one its processor time belongs to."""
+    if attempt < 2:
+        return event
+    return msgspec.structs.replace(event, extensions={**event.extensions, "attempt": attempt})
 
 
 def _spans(records: Iterable[Record]) -> dict[TopicPartition, tuple[int, int]]:
