@@ -20,7 +20,7 @@ from genescale.clock import Clock
 from genescale.errors import GenescaleError, InvalidEvent, Permanent
 from genescale.events.analysis_data import OUTPUT_BOUND
 from genescale.events.envelope import Event, from_record
-from genescale.events.log import EventLog, Position, Record, Tail, TopicPartition
+from genescale.events.log import EventLog, Record, Tail, TopicPartition
 from genescale.events.scan import ends_of, scan
 from genescale.events.topics import RESULTS
 from genescale.gateway.sessions import NewFrame, SessionIndex
@@ -54,6 +54,7 @@ class _Final(NamedTuple):
     """A record that is an answer to something."""
 
     record: Record
+    ref: str
     event: Event
     analysis_id: str
     revision: int
@@ -128,32 +129,34 @@ class Delivery:
     def project(self, records: Sequence[Record]) -> dict[str, int]:
         """Number what is new, in one transaction. The new ends of sessions: all that moved, and all that are held."""
         finals = [final for record in records if (final := self._read(record)) is not None]
-        statuses = {final.record.position: self._status(final) for final in finals}
-        counts = Counts()
+        statuses = {final.ref: self._status(final) for final in finals}
+
+        read = {_seat(record): record.offset + 1 for record in records}  # in order, so the last one counts
 
         def work(tx: Transaction) -> tuple[dict[str, int], Counts]:
             counts = Counts()
             row = tx.get(TAIL_POSITIONS, {"projection": _PROJECTION})
             if row is None or row["epoch"] != self.epoch:
                 raise Permanent("the numbering of the log has changed under this gateway; restart it")
-            positions: dict[str, int] = row["positions"]
-            fresh = [one for one in finals if one.record.offset >= positions.get(_text(_seat(one.record)), 0)]
-            moved = _moved(positions, records)
+            stored: dict[str, int] = row["positions"]
+            positions = {seat: stored.get(_text(seat), 0) for seat in read}
+            moved = {_text(seat): end for seat, end in read.items() if end > positions[seat]}
             if not moved:
                 return {}, counts
+            fresh = [one for one in finals if one.record.offset >= positions[_seat(one.record)]]
             ends = self._number(tx, fresh, statuses, counts)
-            tx.update(TAIL_POSITIONS, [("projection", "=", _PROJECTION)], {"positions": {**positions, **moved}})
+            tx.update(TAIL_POSITIONS, [("projection", "=", _PROJECTION)], {"positions": {**stored, **moved}})
             return ends, counts
 
         ends, counts = self._tables.run(work)
         for name in counts.__struct_fields__:
             setattr(self.counts, name, getattr(self.counts, name) + getattr(counts, name))
         for final in finals:
-            self._recent.keep(final.record)
+            self._recent.keep(final.ref, final.record)
         return ends | self._told_elsewhere(finals, ends)
 
     def _number(
-        self, tx: Transaction, finals: Sequence[_Final], statuses: Mapping[Position, str], counts: Counts
+        self, tx: Transaction, finals: Sequence[_Final], statuses: Mapping[str, str], counts: Counts
     ) -> dict[str, int]:
         rows = rows_of(tx, (final.analysis_id for final in finals))
         now_ms = self._clock.wall_ms()
@@ -166,18 +169,17 @@ class Delivery:
             if final.revision <= row["revision"]:
                 counts.repeated += 1
                 continue
-            ref = str(final.record.position)
             changes = {
-                "state": statuses[final.record.position],
+                "state": statuses[final.ref],
                 "revision": final.revision,
-                "result_ref": ref,
+                "result_ref": final.ref,
                 "finished_ms": now_ms,
             }
             tx.update(ANALYSES, [("analysis_id", "=", final.analysis_id)], changes)
             row.update(changes)
             counts.projected += 1
             if row["session"]:
-                frames.append(NewFrame(row["session"], ref, row["cid"], final.analysis_id, final.revision))
+                frames.append(NewFrame(row["session"], final.ref, row["cid"], final.analysis_id, final.revision))
         return self._index.add(tx, frames, now_ms) if frames else {}
 
     def _told_elsewhere(self, finals: Iterable[_Final], told: Mapping[str, int]) -> dict[str, int]:
@@ -197,7 +199,8 @@ class Delivery:
         revision = event.extensions.get("revision", 1)
         if event.type != RESULT_TYPE or event.subject is None or not isinstance(revision, int) or revision < 1:
             return None
-        return _Final(record, event, event.subject, revision)
+        ref = f"{record.topic}/{record.partition}/{record.offset}"
+        return _Final(record, ref, event, event.subject, revision)
 
     def _status(self, final: _Final) -> str:
         told = final.event.extensions.get("status")
@@ -274,10 +277,10 @@ class _Recent:
         self._records: OrderedDict[str, Record] = OrderedDict()
         self._lock = threading.Lock()
 
-    def keep(self, record: Record) -> None:
+    def keep(self, ref: str, record: Record) -> None:
         """Remember this one, and forget the oldest."""
         with self._lock:
-            self._records[str(record.position)] = record
+            self._records[ref] = record
             self._bytes += _size(record)
             while self._bytes > self._bytes_max:
                 self._bytes -= _size(self._records.popitem(last=False)[1])
@@ -310,15 +313,6 @@ def _records_at(log: EventLog, wanted: Sequence[tuple[TopicPartition, int]]) -> 
         for record in scan(log, topics, start, until=until):
             if record.offset in turn.get(_seat(record), ()):
                 yield record
-
-
-def _moved(positions: Mapping[str, int], records: Iterable[Record]) -> dict[str, int]:
-    moved: dict[str, int] = {}
-    for record in records:
-        name = _text(_seat(record))
-        if record.offset >= moved.get(name, positions.get(name, 0)):
-            moved[name] = record.offset + 1
-    return moved
 
 
 def _store(tx: Transaction, epoch: str, positions: Mapping[TopicPartition, int]) -> None:
