@@ -23,8 +23,9 @@ import msgspec
 from genescale.errors import CannotStart, GenescaleError
 from genescale.events import sqlite_groups as groups
 from genescale.events.log import TopicPartition, TopicSpec
-from genescale.events.sqlite_file import connect, crc_of, explain, lay_out, sync_directory
+from genescale.events.sqlite_file import connect, crc_of, explain, lay_out
 from genescale.events.sqlite_pages import Pages, Row, Value
+from genescale.store.durable import sync_folder
 
 _SPEC = msgspec.json.Decoder(TopicSpec)
 _PARTITION_TABLE = re.compile("p[0-9]{1,4}")
@@ -89,7 +90,7 @@ def salvage(source: Path, target: Path) -> SalvageReport:
     with _nobody_in(source):
         try:
             (target / "topics").mkdir(parents=True, exist_ok=True)
-            sync_directory(target.parent)
+            sync_folder(target.parent)
         except OSError as error:
             raise explain(error, target) from error
         found = _read_catalogue(source / "catalogue.db")

@@ -54,11 +54,11 @@ from genescale.events.sqlite_file import (
     lay_out,
     locked,
     remove_before,
-    sync_directory,
 )
 from genescale.events.sqlite_recovery import recover, refused
 from genescale.events.sqlite_scrub import Scrub
 from genescale.events.sqlite_writer import WriteFile, Writer
+from genescale.store.durable import sync_folder
 
 T = TypeVar("T")
 
@@ -121,7 +121,7 @@ class SqliteLog:
             new = not self.directory.exists()
             (self.directory / "topics").mkdir(parents=True, exist_ok=True)
             if new:  # its own name must be durable before anything in it is promised
-                sync_directory(self.directory.parent)
+                sync_folder(self.directory.parent)
             descriptor = os.open(self.directory / "open.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise explain(error, self.directory) from error

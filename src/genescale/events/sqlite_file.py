@@ -40,6 +40,7 @@ from genescale.errors import (
 )
 from genescale.events.kernel import partition_of
 from genescale.events.log import Fence, Headers, NewRecord, PartitionBounds, Record, TopicPartition, TopicSpec
+from genescale.store.durable import sync_folder
 from genescale.store.kernel import wal_checksum
 
 # SQLite 3.7.0 to 3.51.2 can corrupt a write-ahead log when several processes write and checkpoint it, which is what
@@ -243,7 +244,7 @@ def lay_out(path: Path, spec: TopicSpec) -> None:
         raise explain(error, path) from error
     finally:
         connection.close()
-    sync_directory(path.parent)
+    sync_folder(path.parent)
 
 
 def check_format(connection: apsw.Connection, path: Path) -> None:
@@ -270,15 +271,6 @@ def check_format(connection: apsw.Connection, path: Path) -> None:
             path=str(path),
             place="the header at byte 20",
         )
-
-
-def sync_directory(directory: Path) -> None:
-    """A new or renamed file is durable only when its directory is."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -31,8 +31,8 @@ from genescale.events.sqlite_file import (
     check_format,
     connect,
     explain,
-    sync_directory,
 )
+from genescale.store.durable import sync_folder
 
 _SPEC = msgspec.json.Decoder(TopicSpec)
 _TOPICS = msgspec.json.Decoder(list[str])
@@ -84,7 +84,7 @@ def lay_out_catalogue(path: Path) -> None:
         raise explain(error, path) from error
     finally:
         connection.close()
-    sync_directory(path.parent)
+    sync_folder(path.parent)
 
 
 # ---- topics ----

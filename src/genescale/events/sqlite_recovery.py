@@ -13,9 +13,9 @@ from genescale.events.sqlite_file import (
     PAGE_BYTES,
     missing,
     page_sum_matches,
-    sync_directory,
 )
 from genescale.store import wal
+from genescale.store.durable import sync_folder
 
 _MAGIC = b"SQLite format 3\x00"
 
@@ -48,7 +48,7 @@ def _recover_unfinished(path: Path) -> str:
     for suffix in ("-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     aside = path.replace(path.with_name(path.name + ".unfinished"))
-    sync_directory(path.parent)
+    sync_folder(path.parent)
     return f"{path} was never finished, holds no record, and is now {aside.name}"
 
 
@@ -63,7 +63,7 @@ def recover_file(path: Path, *, power_safe: bool = True) -> str:
         _check_length(path, wal_path, state)
     if state.damage != "none":
         cut = wal.cut(wal_path, state)
-        sync_directory(wal_path.parent)
+        sync_folder(wal_path.parent)
         return f"{wal_path}: the last {cut:,} bytes were an unfinished write ({state.place}) and were cut back"
     return ""
 

@@ -30,6 +30,7 @@ import msgspec
 
 from genescale.clock import Clock, rfc3339
 from genescale.errors import Fatal, Retryable
+from genescale.store.durable import sync_folder
 
 FIRST: Final = "0" * 64
 RESERVE_BYTES: Final = 64 * 1024 * 1024
@@ -160,7 +161,7 @@ class AuditLog:
         finally:
             os.close(descriptor)
         if new_file:
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
         self._tail = (path, size + sum(map(len, lines)), head)
         return head
 
@@ -180,7 +181,7 @@ class AuditLog:
             return self._tail
         while (path := self._last_file()) is not None and not self._mended(path):
             path.unlink()  # made for a first record that never came
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
         if path is None:
             return self._folder / "0000-00-00.jsonl", 0, AuditHead(0, FIRST)
         last = _last_record(path)
@@ -317,11 +318,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return -1
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

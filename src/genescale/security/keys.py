@@ -21,6 +21,7 @@ import msgspec
 
 from genescale.clock import Clock
 from genescale.errors import CannotStart, Permanent
+from genescale.store.durable import sync_folder
 
 KEY_BYTES: Final = 32
 _FRESH_S: Final = 30.0  # how long a process may go on with what it has seen of the folder
@@ -129,12 +130,12 @@ class FileKeys:
             home = self._home(project)
             home.mkdir(mode=0o700, exist_ok=True)
             (home / "destroyed").touch()
-            _sync(home)  # first the tombstone: half a destruction must not let a new key be made
+            sync_folder(home)  # first the tombstone: half a destruction must not let a new key be made
             files = list(home.glob("*.json"))
             for file in files:
                 _overwrite(file)
                 file.unlink()
-            _sync(home)
+            sync_folder(home)
             self._newest.pop(project, None)
             self._known = {where: held for where, held in self._known.items() if where[0] != project}
             return len(files)
@@ -170,22 +171,14 @@ class FileKeys:
             file.flush()
             os.fsync(file.fileno())
         arriving.rename(self._path(project, key.key_id))
-        _sync(home)  # a key that seals must survive a power cut, or what it sealed is lost
-        _sync(self._folder)
+        sync_folder(home)  # a key that seals must survive a power cut, or what it sealed is lost
+        sync_folder(self._folder)
         self._known[project, key.key_id] = (self._clock.monotonic_s(), key)
         return key
 
 
 def _age(key: ProjectKey) -> tuple[int, str]:
     return key.created_ms, key.key_id
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _overwrite(file: Path) -> None:

@@ -22,6 +22,7 @@ import msgspec
 
 from genescale.clock import Clock, rfc3339
 from genescale.errors import CannotStart, DiskFull, Unsupported
+from genescale.store.durable import sync_folder
 
 FORMAT_VERSION = 1
 LAYOUT_FILE = "genescale-data.json"
@@ -86,9 +87,9 @@ def open_directory(root: Path, clock: Clock, program: str) -> DataDirectory:
             folder.mkdir(exist_ok=True)
         # A new folder that a power cut takes away takes with it what was fsynced inside. Also when it was there: the
         # process that made it may not have come to this line yet.
-        _sync_folder(root)
+        sync_folder(root)
         with contextlib.suppress(PermissionError):  # not ours to read, so not made by us either
-            _sync_folder(root.parent)
+            sync_folder(root.parent)
         if os.statvfs(root).f_flag & os.ST_RDONLY:
             raise OSError(errno.EROFS, "read-only", str(root))
         if not os.access(root, os.W_OK):
@@ -110,7 +111,7 @@ def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
         scratch.unlink(missing_ok=True)
         raise
     if durable:
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 class Hold:
@@ -197,14 +198,6 @@ def _first_layout(root: Path, clock: Clock, program: str) -> Layout:
     layout = Layout(FORMAT_VERSION, rfc3339(clock.wall_ms()), program)
     write_whole(root / LAYOUT_FILE, msgspec.json.encode(layout) + b"\n", durable=True)
     return layout
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from genescale.errors import DiskFull, LogBroken
+from genescale.store.durable import sync, sync_folder
 from genescale.store.object_port import ObjectMissing, ObjectsNotWritable
 
 STAGING = "staging"
@@ -46,11 +47,11 @@ class FolderBlobs:
         target = self._folder / path
         with os_errors(self._folder):
             staged.flush()
-            _sync(staged.fileno())
+            sync(staged.fileno())
             self._make_folder(target.parent)
             with self._locked(fcntl.LOCK_SH):  # or a collector could look at the old blob and remove the new one
                 Path(staged.name).replace(target)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
 
     def read(self, path: str, start: int, length: int) -> bytes:
         """See `Blobs`."""
@@ -77,7 +78,7 @@ class FolderBlobs:
             except FileNotFoundError:
                 return False
             # The name may be as young as its writer, who was killed before it was safe.
-            _sync_folder((self._folder / path).parent)
+            sync_folder((self._folder / path).parent)
             return True
 
     def delete_if_older(self, path: str, modified_before_ms: int) -> bool:
@@ -120,7 +121,7 @@ class FolderBlobs:
             return
         self._make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-        _sync_folder(folder.parent)
+        sync_folder(folder.parent)
 
 
 @contextmanager
@@ -140,18 +141,3 @@ def os_errors(folder: Path) -> Generator[None]:
         if error.errno == errno.EIO:
             raise LogBroken(f"the disk under {folder} failed: {error}. Restart; look at the disk") from error
         raise
-
-
-def _sync(descriptor: int) -> None:
-    if hasattr(fcntl, "F_FULLFSYNC"):  # macOS: a plain fsync does not reach the disk
-        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
-    else:
-        os.fsync(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
