@@ -131,6 +131,10 @@ def test_what_cannot_be_exported_says_why(analysis: Analysis) -> None:
     with pytest.raises(InvalidInput, match="load it") as elsewhere:
         export(Analysis(analysis_id="a1", project="p1", result=away), "vcf")
     assert elsewhere.value.code == "output_not_loaded"
+    many = msgspec.structs.replace(analysis.result, annotations=analysis.result.annotations * 1_001)
+    with pytest.raises(InvalidInput, match=r"up to 2,000 variants.*5,005; take json, vcf, tsv") as large:
+        export(msgspec.structs.replace(analysis, result=many), "fhir")
+    assert large.value.code == "too_many_variants"
     with pytest.raises(Unavailable, match="no Chromium"):
         export(analysis, "pdf", chromium=None)
     with pytest.raises(Unavailable, match="does not start"):
@@ -274,7 +278,7 @@ def resources(bundle: bytes) -> list[dict[str, Any]]:
     fhir.Bundle.model_validate_json(bundle)
     read = json.loads(bundle)
     there = {entry["fullUrl"] for entry in read["entry"]}
-    for reference in re.findall(rb'"reference": "([^"]+)"', bundle):
+    for reference in re.findall(rb'"reference":"([^"]+)"', bundle):
         assert reference.decode() in there
     return [entry["resource"] for entry in read["entry"]]
 
@@ -403,7 +407,7 @@ def packet(content: bytes) -> Any:
     json_format = pytest.importorskip("google.protobuf.json_format")
     read = json_format.Parse(content, schema.Phenopacket())
     # And back: nothing is lost, nothing is added. Protobuf leaves out the words that stand for nothing known.
-    unsaid = '"(interpretationStatus|acmgPathogenicityClassification|therapeuticActionability)": "[A-Z_]+",'
+    unsaid = '"(interpretationStatus|acmgPathogenicityClassification|therapeuticActionability)":"[A-Z_]+",'
     assert json_format.MessageToDict(read) == json.loads(re.sub(unsaid, "", content.decode()))
     return read
 
@@ -547,3 +551,11 @@ def test_the_report_prints_and_obeys_its_own_policy(analysis: Analysis, tmp_path
                 assert page.locator("script, img").count() == 0
                 page.close()
         browser.close()
+
+
+def test_the_page_of_the_documentation_lists_every_format() -> None:
+    page = Path(__file__).parents[2].joinpath("docs/reference/exports.md").read_text()
+    for name, one in FORMATS.items():
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+        assert f"`{one.media_type.partition(';')[0]}`" in row
+        assert row.endswith(f"| {one.most:,} |")

@@ -27,6 +27,7 @@ class Format(NamedTuple):
     ending: str  # of the file's name
     write: Callable[[Analysis], bytes]
     meaning: str
+    most: int  # variants; what is written is held in memory
     shown: bool = False  # in the browser, and not saved at once
     printed: bool = False  # by Chromium
 
@@ -41,13 +42,17 @@ class Exported(NamedTuple):
 
 
 FORMATS: Final[Mapping[str, Format]] = {
-    "json": Format("application/json", "json", to_json, "the request's facts and the result, word for word"),
-    "vcf": Format("text/x-vcf; charset=utf-8", "vcf", to_vcf, "VCF 4.3 with consequences in CSQ"),
-    "tsv": Format("text/tab-separated-values; charset=utf-8", "tsv", to_tsv, "one line per variant and transcript"),
-    "fhir": Format("application/fhir+json", "fhir.json", to_fhir, "FHIR R4, Genomics Reporting STU3"),
-    "phenopacket": Format("application/json", "phenopacket.json", to_phenopacket, "GA4GH Phenopacket v2"),
-    "html": Format("text/html; charset=utf-8", "html", to_html, "a report to read and print", shown=True),
-    "pdf": Format("application/pdf", "pdf", to_html, "the report, printed by Chromium", shown=True, printed=True),
+    "json": Format("application/json", "json", to_json, "the request's facts and the result, word for word", 50_000),
+    "vcf": Format("text/x-vcf; charset=utf-8", "vcf", to_vcf, "VCF 4.3 with consequences in CSQ", 50_000),
+    "tsv": Format(
+        "text/tab-separated-values; charset=utf-8", "tsv", to_tsv, "one line per variant and transcript", 50_000
+    ),
+    "fhir": Format("application/fhir+json", "fhir.json", to_fhir, "FHIR R4, Genomics Reporting STU3", 2_000),
+    "phenopacket": Format("application/json", "phenopacket.json", to_phenopacket, "GA4GH Phenopacket v2", 5_000),
+    "html": Format("text/html; charset=utf-8", "html", to_html, "a report to read and print", 50_000, shown=True),
+    "pdf": Format(
+        "application/pdf", "pdf", to_html, "the report, printed by Chromium", 50_000, shown=True, printed=True
+    ),
 }
 _UNSAFE: Final = re.compile(r"[^0-9A-Za-z_-]+")
 
@@ -55,8 +60,9 @@ _UNSAFE: Final = re.compile(r"[^0-9A-Za-z_-]+")
 def export(analysis: Analysis, name: str, *, chromium: str | None = None) -> Exported:
     """An analysis in the format of this name. PDF blocks for some seconds, so call it from a thread.
 
-    Raises `InvalidInput` for a format that does not exist (`unknown_format`) and for a result whose content still lies
-    in the object store (`output_not_loaded`), `Unavailable` with the reason when PDF cannot be printed here.
+    Raises `InvalidInput` for a format that does not exist (`unknown_format`), for a result whose content still lies in
+    the object store (`output_not_loaded`) and for more variants than the format is written for (`too_many_variants`),
+    `Unavailable` with the reason when PDF cannot be printed here.
     """
     chosen = FORMATS.get(name)
     if chosen is None:
@@ -65,6 +71,13 @@ def export(analysis: Analysis, name: str, *, chromium: str | None = None) -> Exp
     if result.output is not None and not (result.annotations or result.sequences):
         raise InvalidInput(
             "the content of this result lies in the object store: load it before exporting", code="output_not_loaded"
+        )
+    if len(result.annotations) > chosen.most:
+        larger = [other for other, one in FORMATS.items() if one.most >= len(result.annotations)]
+        raise InvalidInput(
+            f"{name} is written for up to {chosen.most:,} variants, and this answer has {len(result.annotations):,}; "
+            f"{'take ' + ', '.join(larger) if larger else 'split the input'}",
+            code="too_many_variants",
         )
     body = chosen.write(analysis)
     if chosen.printed:

@@ -5,7 +5,7 @@ export. Nothing is filled in.
 """
 
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, cast
 from uuid import NAMESPACE_URL, uuid5
 
@@ -195,7 +195,7 @@ def texts(value: Any) -> list[str]:
     return [text(one) for one in cast("list[Any]", value)] if isinstance(value, list) else []
 
 
-@cache
+@lru_cache(maxsize=1_000)
 def known_sequence(accession: str) -> tuple[str, int] | None:
     """The human assembly that a sequence of this accession is of, without its patch level, and the sequence's length.
 

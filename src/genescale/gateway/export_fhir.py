@@ -62,7 +62,7 @@ def to_fhir(analysis: Analysis) -> bytes:
         **({"timestamp": analysis.answered} if analysis.answered else {}),
         "entry": [{"fullUrl": f"urn:uuid:{one['id']}", "resource": one} for one in (report, device, *observations)],
     }
-    return msgspec.json.format(msgspec.json.encode(bundle), indent=2) + b"\n"
+    return msgspec.json.encode(bundle) + b"\n"
 
 
 # ---- resources ----

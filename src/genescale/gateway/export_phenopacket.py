@@ -37,7 +37,7 @@ def to_phenopacket(analysis: Analysis) -> bytes:
             }
         ]
     packet["metaData"] = _meta(analysis)
-    return msgspec.json.format(msgspec.json.encode(packet), indent=2) + b"\n"
+    return msgspec.json.encode(packet) + b"\n"
 
 
 def _meta(analysis: Analysis) -> Json:
