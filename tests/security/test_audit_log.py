@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import multiprocessing
 import os
 from collections.abc import Callable
@@ -130,6 +131,24 @@ def test_tampering_is_found(what: str, tmp_path: Path, clock: ManualClock):
         verify(tmp_path)
     assert caught.value.line >= 1
     assert ".jsonl, line" in str(caught.value)
+
+
+def forged(line: bytes, **changes: object) -> bytes:
+    """A record that somebody wrote anew, with a hash of its own that is right."""
+    body = {**msgspec.json.decode(line), **changes}
+    body.pop("hash")
+    body["hash"] = hashlib.sha256(msgspec.json.encode(body, order="sorted")).hexdigest()
+    return msgspec.json.encode(body, order="sorted") + b"\n"
+
+
+@pytest.mark.parametrize("changes", [{"prev_hash": "0" * 64}, {"seq": 9}, {"seq": 5}, {"seq": True}, {"more": "x"}])
+def test_a_record_written_anew_must_still_fit_its_place(tmp_path: Path, clock: ManualClock, changes: dict[str, object]):
+    three_days(tmp_path, clock)
+    path = max(day_files(tmp_path))
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:-1], forged(lines[-1], **changes)]))
+    with pytest.raises(AuditDamaged):
+        verify(tmp_path)
 
 
 def test_any_byte_that_changes_is_found(tmp_path: Path, clock: ManualClock):

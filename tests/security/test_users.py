@@ -221,6 +221,14 @@ def test_passwords_that_are_too_short_or_too_long_are_refused(users: Users, pass
     assert not password or f"'{password}'" not in str(caught.value)
 
 
+def test_a_hash_that_nobody_stored_matches_nothing():
+    passwords = Passwords(**CHEAP)
+    assert not passwords.matches(None, Sensitive("a password that nobody has"))  # what stands in for it
+    assert not passwords.matches("no hash at all", PASSWORD)
+    assert not passwords.matches(passwords.hash(PASSWORD), Sensitive("x" * 257))
+    assert passwords.matches(passwords.hash(PASSWORD), PASSWORD)
+
+
 @pytest.mark.parametrize("name", ["", " ada", "a\nb", "x" * 129])
 def test_names_that_nobody_could_type_are_refused(users: Users, name: str):
     with pytest.raises(InvalidInput):

@@ -214,9 +214,9 @@ class Users:
         return self._begin(row["subject"], {})
 
     def link(self, subject: str) -> Sensitive[str]:
-        """A token that signs this user in once, for the link that `genescale up` prints.
+        """A token that signs this user in once, for the link that `genescale up` prints, as Jupyter does.
 
-        Put it behind `#` in the link: what stands there reaches no server log and no Referer.
+        The request that carries it uses it up: what a log or a browser's history keeps of it opens nothing.
         """
         token = secrets.token_urlsafe(32)
         now_ms = self._clock.wall_ms()
