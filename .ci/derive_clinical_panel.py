@@ -13,28 +13,21 @@ with its reason. `--check` compares the decoded content byte for byte: compresse
 
 import csv
 import gzip
-import hashlib
-import json
-import os
 import re
 import sys
-import tempfile
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import compact_file
 import edlib
 import numpy as np
+from compact_file import SHARED, sha256
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "src"))
+from genescale.genomics import compact
 
-from genescale.genomics import compact  # noqa: E402 - the checkout's own code, installed or not
-
-TARGET = ROOT / "src/genescale/genomics/embedded/clinical-panel.compact"
-SHARED = Path(os.environ.get("GENESCALE_SHARED_DATA", ROOT.parent / "shared" / "data"))
 CLINVAR = "clinvar-2016/clinvar_2016-06-05.b37.dev.tsv.gz"
 REGIONS, GENES = "lrg/{}.regions.fa.gz", "lrg/{}.genes.gff3.gz"
 FLANK = 10  # equal bases wanted on both sides of a variant before it is carried over
@@ -61,24 +54,7 @@ class Block(NamedTuple):
 
 def main() -> int:
     """Do what the one argument says."""
-    if sys.argv[1:] not in ([], ["--check"]):
-        print(__doc__)
-        return 2
-    if not (SHARED / "lrg").is_dir():
-        print(f"{TARGET.name}: not derived: no {SHARED / 'lrg'}; GENESCALE_SHARED_DATA says where it is")
-        return 0 if sys.argv[1:] == ["--check"] else 1
-    about, columns = derive(SHARED)
-    with tempfile.TemporaryDirectory() as folder:
-        derived = Path(folder, TARGET.name)
-        compact.write(derived, about, columns)
-        size = derived.stat().st_size
-        if sys.argv[1:] == ["--check"]:
-            same = TARGET.exists() and compact.content(derived) == compact.content(TARGET)
-            print(f"{TARGET.name}: {'exact' if same else 'NOT what the sources give; run this without --check'}")
-            return 0 if same else 1
-        TARGET.write_bytes(derived.read_bytes())
-    print(f"{TARGET.name}: {size:,} bytes. {json.dumps(about['counts'])}")
-    return 0
+    return compact_file.run("clinical-panel.compact", "lrg", lambda _: derive(SHARED), __doc__)
 
 
 def derive(shared: Path) -> tuple[dict[str, Any], dict[str, compact.Column]]:
@@ -297,11 +273,6 @@ def coded(name: str, texts: Sequence[str]) -> dict[str, compact.Column]:
     place = {text: index for index, text in enumerate(distinct)}
     width = np.uint8 if len(distinct) <= 256 else np.uint16
     return {f"{name}_words": distinct, name: np.array([place[text] for text in texts], width)}
-
-
-def sha256(path: Path) -> str:
-    """The digest of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 if __name__ == "__main__":

@@ -15,27 +15,21 @@ import gzip
 import hashlib
 import itertools
 import json
-import os
 import re
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import compact_file
 import numpy as np
+from compact_file import SHARED, sha256
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "src"))
-
-from genescale.genomics import compact  # noqa: E402 - the checkout's own code, installed or not
-
-TARGET = ROOT / "src/genescale/genomics/embedded/mitochondrion.compact"
-SHARED = Path(os.environ.get("GENESCALE_SHARED_DATA", ROOT.parent / "shared" / "data"))
+from genescale.genomics import compact
 
 PACKAGE = "mtoolnote==0.2.0"
 DATABASE_SHA256 = "ccff493ddefd0f056ecce542147f2716bf675058b8919b53543b02b79bf332a1"
@@ -117,26 +111,9 @@ class Row(NamedTuple):
 
 def main() -> int:
     """Do what the one argument says."""
-    if sys.argv[1:] not in ([], ["--check"]):
-        print(__doc__)
-        return 2
-    if not (SHARED / "mt-lineage").is_dir():
-        print(
-            f"{TARGET.name}: not derived, because {SHARED / 'mt-lineage'} is not here; GENESCALE_SHARED_DATA says where"
-        )
-        return 0 if sys.argv[1:] == ["--check"] else 1
-    with tempfile.TemporaryDirectory() as folder:
-        about, columns = derive(fetched(Path(folder)), SHARED / "mt-lineage")
-        derived = Path(folder, TARGET.name)
-        compact.write(derived, about, columns)
-        size = derived.stat().st_size
-        if sys.argv[1:] == ["--check"]:
-            same = TARGET.exists() and compact.content(derived) == compact.content(TARGET)
-            print(f"{TARGET.name}: {'exact' if same else 'NOT what the sources give; run this without --check'}")
-            return 0 if same else 1
-        TARGET.write_bytes(derived.read_bytes())
-    print(f"{TARGET.name}: {size:,} bytes. {json.dumps(about['counts'])}")
-    return 0
+    return compact_file.run(
+        "mitochondrion.compact", "mt-lineage", lambda folder: derive(fetched(folder), SHARED / "mt-lineage"), __doc__
+    )
 
 
 def fetched(folder: Path) -> Path:
@@ -546,11 +523,6 @@ def tab_separated(path: Path) -> Iterable[dict[str, str]]:
     """The rows of a gzipped table with a header."""
     with gzip.open(path, "rt", newline="") as file:
         yield from csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-
-
-def sha256(path: Path) -> str:
-    """The digest of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 if __name__ == "__main__":
