@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -532,6 +533,9 @@ def test_the_report_prints_and_obeys_its_own_policy(analysis: Analysis, tmp_path
     require("chromium", chromium, "apt-get install chromium")
     printed = export(analysis, "pdf", chromium=chromium).body
     assert printed.startswith(b"%PDF-")
+    assert not any(
+        found for place in ("/dev/shm", tempfile.gettempdir()) for found in Path(place).glob("genescale-print-*")
+    )
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) >= 2
 
     with sync_playwright() as playwright:

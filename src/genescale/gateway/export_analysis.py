@@ -21,7 +21,7 @@ LIMITS: Final = (
     "A variant that is not listed was not found or not asked for; that does not show that it is absent.",
     "Which parts of the genome were read, and how well, is not known here: the input does not say.",
     "The priority is a rule-based order for reading. It is no classification, and no diagnosis.",
-    "The criteria of ACMG/AMP are not applied. Labels such as `Pathogenic` are those of the named source, on its date.",
+    'The criteria of ACMG/AMP are not applied. Labels such as "pathogenic" are those of the named source, on its date.',
     "Secondary findings were not looked for, and nothing is said about medicines.",
     "No laboratory director has signed this.",
 )
@@ -148,6 +148,14 @@ class Finding(NamedTuple):
     def in_sequence(self) -> bool:
         """Whether it was found in a sequence that was given, and not merely asked for by its name."""
         return "query_start" in self.annotation
+
+    @property
+    def origin(self) -> str:
+        """How it came into the analysis, in words."""
+        given = text(self.annotation.get("input")) or UNKNOWN
+        if not self.in_sequence:
+            return f"asked for as {given}"
+        return f"found in {given}" + (", as a candidate only" if self.annotation.get("candidate") else "")
 
     @property
     def explanation(self) -> list[str]:

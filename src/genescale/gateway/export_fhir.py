@@ -130,7 +130,7 @@ def _variant(analysis: Analysis, finding: Finding) -> Json:
         observation["valueCodeableConcept"] = _coding(_LOINC, "LA11884-6", "Indeterminate")
     else:  # somebody named it: whether a sample has it is not known here
         observation["dataAbsentReason"] = _coding(_ABSENT, "unknown", "Unknown")
-    notes = [f"Asked for as {text(finding.annotation.get('input'))}", *(text(one.get("text")) for one in finding.notes)]
+    notes = [f"The variant was {finding.origin}.", *(text(one.get("text")) for one in finding.notes)]
     observation["note"] = [_note(one) for one in (*finding.explanation, *notes) if words(one)]
     observation["component"] = [one for one in _variant_components(analysis, finding) if one]
     return observation

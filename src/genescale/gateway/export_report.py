@@ -253,7 +253,7 @@ def _details(analysis: Analysis, findings: list[Finding]) -> Iterator[str]:
 def _finding(analysis: Analysis, finding: Finding) -> str:
     rank = f'<span class="rank">{_e(_rank(finding))}</span>' if finding.priority else ""
     facts = {
-        "Asked for as": finding.annotation.get("input"),
+        "Origin": finding.origin,
         "Place": f"{finding.contig or UNKNOWN}:{UNKNOWN if finding.position is None else finding.position}",
         "Change": f"{_bases(finding.ref)} > {_bases(finding.alt)}",
         "Assembly": analysis.known_assembly(finding) or UNKNOWN,
