@@ -81,7 +81,7 @@ class _Ask(msgspec.Struct, gc=False):
     size: int
     stage: _Stage
     left: int  # answers that it still gets: 1, or the items of a batch
-    ever_sent: bool = False
+    sends: int = 0  # how often it left; an earlier life counts as one
 
 
 _Draw: TypeAlias = Callable[[], float]
@@ -170,13 +170,13 @@ class Conversation:
 
     def _on_restored(self, event: steps.Restored) -> None:
         for frame in event.frames:
-            self._ask(frame, ever_sent=True)
+            self._ask(frame, sends=1)
         for cid in event.answered:
             self._answered[cid] = 1
             self._asks[cid.partition("#")[0]].left -= 1
         self._send_queued()
 
-    def _ask(self, frame: Submit | SubmitBatch, *, ever_sent: bool = False) -> None:
+    def _ask(self, frame: Submit | SubmitBatch, *, sends: int = 0) -> None:
         if frame.cid in self._asks:
             return
         text = encode(frame)
@@ -184,7 +184,7 @@ class Conversation:
         if size > FRAME_BYTES_MAX:
             self._reject_here(frame.cid)
             return
-        self._asks[frame.cid] = _Ask(text, size, _Stage.QUEUED, _answers_of(frame), ever_sent)
+        self._asks[frame.cid] = _Ask(text, size, _Stage.QUEUED, _answers_of(frame), sends)
         self._queue[frame.cid] = None
 
     def _reject_here(self, cid: str) -> None:
@@ -195,7 +195,7 @@ class Conversation:
         ask = self._asks.get(event.cid)
         if ask is None:
             return
-        if not ask.ever_sent:
+        if ask.sends == 0:
             self._forget(event.cid)
             message = "cancelled before it was sent"
             self._out.append(steps.Tell(Rejected(cid=event.cid, code="cancelled", message=message, retryable=False)))
@@ -314,7 +314,7 @@ class Conversation:
         self._open_asks = 0
         for cid, ask in self._asks.items():
             if ask.stage is not _Stage.ELSEWHERE:
-                ask.stage = _Stage.ELSEWHERE if ask.ever_sent and not known_here else _Stage.QUEUED
+                ask.stage = _Stage.ELSEWHERE if ask.sends and not known_here else _Stage.QUEUED
             if ask.stage is _Stage.QUEUED:
                 self._queue[cid] = None
 
@@ -329,13 +329,13 @@ class Conversation:
     def _on_refetched(self, event: steps.Refetched) -> None:
         found = {one.cid: one for one in event.found}
         for cid, ask in list(self._asks.items()):
-            if ask.stage is not _Stage.ELSEWHERE:
-                continue
-            if cid not in found:
-                ask.stage, ask.ever_sent = _Stage.QUEUED, False
-                self._queue[cid] = None
-            elif found[cid].state in FINAL_STATES:
+            if cid in found and found[cid].state in FINAL_STATES:
                 self._answer_from_state(found[cid])
+            elif ask.stage is not _Stage.ELSEWHERE:
+                continue
+            elif cid not in found:
+                ask.stage, ask.sends = _Stage.QUEUED, 0
+                self._queue[cid] = None
             else:  # still under way: its frames go nowhere, so REST is asked until it is done
                 self._refetch_at_s = self._now_s + REFETCH_S
         self._send_queued()
@@ -350,7 +350,7 @@ class Conversation:
             cid = next(iter(self._queue))
             del self._queue[cid]
             ask = self._asks[cid]
-            ask.stage, ask.ever_sent = _Stage.SENT, True
+            ask.stage, ask.sends = _Stage.SENT, ask.sends + 1
             self._open_asks += 1
             self._out.append(steps.SendText(ask.text))
 
@@ -423,9 +423,12 @@ class Conversation:
 
     def _accepted(self, frame: Accepted | AcceptedBatch) -> None:
         ask = self._asks.get(frame.cid)
-        if ask is not None and ask.stage is _Stage.SENT:
-            ask.stage = _Stage.ACCEPTED
-            self._out.append(steps.Tell(frame))
+        if ask is None or ask.stage is not _Stage.SENT:
+            return
+        ask.stage = _Stage.ACCEPTED
+        self._out.append(steps.Tell(frame))
+        if frame.duplicate and ask.sends == 1:  # somebody else sent it: its answer may have been given long ago
+            self._out.append(steps.Refetch((frame.cid,)))
 
     def _rejected(self, frame: Rejected) -> None:
         ask = self._asks.get(frame.cid)
