@@ -17,12 +17,12 @@ from genescale.errors import InvalidInput, UnknownName
 from genescale.genomics import annotate as annotate_module
 from genescale.genomics import bgzf, render
 from genescale.genomics.annotate import Annotator, Options, Tally, annotate, no_contig_known, open_input
-from genescale.genomics.build import build_bundle
 from genescale.genomics.bundle import Bundle
 from support.embedded_bundles import embedded
 from support.gene_bundle import gene_bundle, sequence
 from support.interpreted_kernels import interpreted_kernels
 from support.shared_data import shared_data
+from support.vep_parity import parity_bundle
 
 CHR1 = sequence()
 HEAD = (
@@ -39,12 +39,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
 
 
 @pytest.fixture(scope="module")
-def parity(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
-    folder = tmp_path_factory.mktemp("parity") / "parity"
-    genome, genes = shared_data("vep-parity/genome.fa.gz"), shared_data("vep-parity/genes.gff3.gz")
-    build_bundle(folder, name="parity", fasta=genome, genes=genes)
-    with Bundle.open(folder) as opened:
-        yield opened
+def parity() -> Bundle:
+    return parity_bundle()
 
 
 def snv(pos: int, *, name: str = ".", info: str = ".", rest: str = "\tGT\t0/1\t./.") -> bytes:

@@ -6,24 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genescale.genomics.build import build_bundle
 from genescale.genomics.bundle import INDEX_REACH, PICK_STRICT, Bundle
 from genescale.genomics.terms import BY_NAME
 from support.shared_data import shared_data
+from support.vep_parity import parity_bundle
 
 COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
 
 
 @pytest.fixture(scope="module")
-def parity(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    folder = tmp_path_factory.mktemp("bundles") / "parity"
-    build_bundle(
-        folder,
-        name="parity",
-        fasta=shared_data("vep-parity/genome.fa.gz"),
-        genes=shared_data("vep-parity/genes.gff3.gz"),
-    )
-    return Bundle.open(folder)
+def parity() -> Bundle:
+    return parity_bundle()
 
 
 def genome(path: Path) -> dict[str, str]:

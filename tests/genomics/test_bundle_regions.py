@@ -9,20 +9,13 @@ import pytest
 from genescale.errors import InvalidInput
 from genescale.genomics.build import BuildReport, build_bundle
 from genescale.genomics.bundle import CODING, Bundle
+from support.lrg_bundle import lrg_bundle
 from support.shared_data import shared_data
 
 
 @pytest.fixture(scope="module")
-def panel(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    folder = tmp_path_factory.mktemp("bundles") / "lrg37"
-    build_bundle(
-        folder,
-        name="lrg37",
-        fasta=shared_data("lrg/GRCh37.regions.fa.gz"),
-        genes=shared_data("lrg/GRCh37.genes.gff3.gz"),
-        assembly="GRCh37",
-    )
-    return Bundle.open(folder)
+def panel() -> Bundle:
+    return lrg_bundle("GRCh37")
 
 
 def test_every_gene_of_the_panel_is_there(panel: Bundle) -> None:

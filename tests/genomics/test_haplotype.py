@@ -15,7 +15,6 @@ import pytest
 from genescale.errors import InvalidInput
 from genescale.genomics import codons, haplotype
 from genescale.genomics.annotate import Annotator, Options, open_input
-from genescale.genomics.build import build_bundle
 from genescale.genomics.bundle import Bundle
 from genescale.genomics.consequence import judge
 from genescale.genomics.haplotype import protein_change
@@ -25,17 +24,14 @@ from genescale.genomics.transcripts import Transcript
 from genescale.genomics.variants import Variants, variants_of_record
 from support.embedded_bundles import embedded
 from support.shared_data import shared_data
+from support.vep_parity import parity_bundle
 
 Entry = dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def parity(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
-    folder = tmp_path_factory.mktemp("phased") / "parity"
-    genome, genes = shared_data("vep-parity/genome.fa.gz"), shared_data("vep-parity/genes.gff3.gz")
-    build_bundle(folder, name="parity", fasta=genome, genes=genes)
-    with Bundle.open(folder) as bundle:
-        yield bundle
+def parity() -> Bundle:
+    return parity_bundle()
 
 
 def vcf(records: list[str], samples: int = 1) -> bytes:

@@ -4,13 +4,11 @@ import gzip
 import random
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
 from genescale.errors import InvalidInput
 from genescale.genomics import hgvs
-from genescale.genomics.build import build_bundle
 from genescale.genomics.bundle import Bundle
 from genescale.genomics.consequence import judge
 from genescale.genomics.names import write_names
@@ -18,25 +16,21 @@ from genescale.genomics.places import GenomicEdit, VcfVariant, as_vcf
 from genescale.genomics.resolve import Resolved, resolve, resolve_spdi
 from genescale.genomics.spdi import parse_spdi
 from genescale.genomics.variants import Variants, variants_of_record
+from support.lrg_bundle import lrg_bundle
 from support.shared_data import shared_data
+from support.vep_parity import parity_bundle
 
 Record = tuple[int, int, str, str]
 
 
 @pytest.fixture(scope="module")
-def parity(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return built(tmp_path_factory, "vep-parity/genome.fa.gz", "vep-parity/genes.gff3.gz")
+def parity() -> Bundle:
+    return parity_bundle()
 
 
 @pytest.fixture(scope="module")
-def human(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return built(tmp_path_factory, "lrg/GRCh38.regions.fa.gz", "lrg/GRCh38.genes.gff3.gz")
-
-
-def built(factory: pytest.TempPathFactory, genome: str, genes: str) -> Bundle:
-    folder = Path(factory.mktemp("b"), "b")
-    build_bundle(folder, name="b", fasta=shared_data(genome), genes=shared_data(genes))
-    return Bundle.open(folder)
+def human() -> Bundle:
+    return lrg_bundle("GRCh38")
 
 
 def of_parity(bundle: Bundle, every: int) -> list[Record]:

@@ -11,7 +11,6 @@ import pytest
 from genescale.errors import OutsideReference
 from genescale.genomics import compact, embedded_build, terms
 from genescale.genomics.annotate import Annotator, Options
-from genescale.genomics.build import build_bundle
 from genescale.genomics.bundle import Bundle
 from genescale.genomics.consequence import judge
 from genescale.genomics.knowledge import Knowledge
@@ -22,6 +21,7 @@ from genescale.genomics.resolve import resolve, variants_of
 from genescale.genomics.variants import OUTSIDE_REFERENCE, Variants, variants_of_record
 from genescale.genomics.vcf import read_header
 from support.embedded_bundles import embedded
+from support.lrg_bundle import lrg_bundle
 from support.shared_data import shared_data
 
 
@@ -227,12 +227,9 @@ def lengths_of(bundle: Bundle) -> dict[str, tuple[int, int]]:
 
 
 @pytest.fixture(scope="module")
-def twin(tmp_path_factory) -> Bundle:
+def twin() -> Bundle:
     """The same panel on GRCh37."""
-    folder = tmp_path_factory.mktemp("twin") / "grch37"
-    fasta, genes = (shared_data(f"lrg/GRCh37.{what}.gz") for what in ("regions.fa", "genes.gff3"))
-    build_bundle(folder, name="clinical-panel-grch37", fasta=fasta, genes=genes, assembly="GRCh37")
-    return Bundle.open(folder)
+    return lrg_bundle("GRCh37")
 
 
 @pytest.mark.slow

@@ -5,32 +5,27 @@ import gzip
 import re
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from genescale.errors import InvalidInput
-from genescale.genomics.build import build_bundle
 from genescale.genomics.bundle import Bundle
 from genescale.genomics.places import GenomicEdit, VcfVariant, as_vcf
 from genescale.genomics.resolve import resolve, resolve_spdi
 from genescale.genomics.spdi import parse_spdi
+from support.lrg_bundle import lrg_bundle
 from support.shared_data import shared_data
-
-
-def built(folder: Path, name: str, genome: str, genes: str) -> Bundle:
-    build_bundle(folder / name, name=name, fasta=shared_data(genome), genes=shared_data(genes))
-    return Bundle.open(folder / name)
+from support.vep_parity import parity_bundle
 
 
 @pytest.fixture(scope="module")
-def parity(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return built(tmp_path_factory.mktemp("b"), "parity", "vep-parity/genome.fa.gz", "vep-parity/genes.gff3.gz")
+def parity() -> Bundle:
+    return parity_bundle()
 
 
 @pytest.fixture(scope="module")
-def human(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return built(tmp_path_factory.mktemp("b"), "human", "lrg/GRCh37.regions.fa.gz", "lrg/GRCh37.genes.gff3.gz")
+def human() -> Bundle:
+    return lrg_bundle("GRCh37")
 
 
 def vep_rows() -> Iterator[tuple[dict[str, str], tuple[str, int, str, str]]]:
