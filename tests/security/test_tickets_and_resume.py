@@ -1,32 +1,18 @@
 import threading
-from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from genescale.clock import ManualClock, SystemClock
-from genescale.security.tables import STREAM_TICKETS
+from genescale.security.tables import SECURITY_TABLES, STREAM_TICKETS
 from genescale.security.tickets import BadResumeToken, BadTicket, ResumeTokens, Tickets
 from genescale.sensitive import Sensitive
 from genescale.store.tables import Tables
-from support.identity import identity_tables
+from support.declared_tables import open_at
 
 ORIGIN = "https://genescale.example.org:443"
 KEY, OLD_KEY = b"k" * 32, b"o" * 32
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def tables(tmp_path: Path, clock: ManualClock) -> Any:
-    tables = identity_tables(tmp_path, clock)
-    yield tables
-    tables.close()
 
 
 @pytest.fixture
@@ -68,14 +54,14 @@ def test_a_forged_ticket_opens_nothing(tickets: Tickets, token: str):
 
 
 def test_of_many_gateways_that_are_shown_a_ticket_at_once_one_takes_it(
-    tables: Tables, clock: ManualClock, tmp_path: Path
+    tables: Tables, clock: ManualClock, address: str
 ):
     ticket = Tickets(tables, clock).issue("ada", ORIGIN)
     start = threading.Barrier(6)
     opened: list[int] = []
 
     def gateway(number: int) -> None:
-        own = identity_tables(tmp_path, SystemClock())  # waits for the others' lock in true time
+        own = open_at(address, SECURITY_TABLES, SystemClock())  # waits for the others' lock in true time
         start.wait(30)
         try:
             Tickets(own, clock).redeem(ticket, "ada", ORIGIN)
