@@ -62,8 +62,9 @@ def worker_deps(folder: Path, clock: Clock) -> WorkerDeps:
 def _panel_variants(dice: random.Random, references: ReferenceSet, count: int) -> list[str]:
     """Single bases changed somewhere in the regions of the clinical panel."""
     resident = references.of("clinical-panel")
-    bundle = resident.bundle
-    columns: list[list[int]] = [bundle.array(f"segment_{name}").tolist() for name in ("contig", "start", "end")]
+    bundle, contigs = resident.bundle, [contig.name for contig in resident.bundle.contigs]
+    names = ("segment_contig", "segment_start", "segment_end")
+    columns: list[list[int]] = [bundle.array(name).tolist() for name in names]
     places = list(zip(*columns, strict=True))
     found: list[str] = []
     while len(found) < count:
@@ -72,7 +73,7 @@ def _panel_variants(dice: random.Random, references: ReferenceSet, count: int) -
         base = resident.base(contig, position)
         if base in set("ACGT"):
             other = dice.choice([one for one in "ACGT" if one != base])
-            found.append(f"chr{bundle.contigs[contig].name}-{position}-{base}-{other}")
+            found.append(f"chr{contigs[contig]}-{position}-{base}-{other}")
     return found
 
 
