@@ -39,18 +39,25 @@ def fill(log: SqliteLog, first: int, count: int) -> None:
         append_now(log, [record, state])
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A log that was killed: 100 records in the main file, 60 more in the write-ahead log."""
-    log = opened(tmp_path / "alive")
+    folder = tmp_path_factory.mktemp("salvage")
+    log = opened(folder / "alive")
     log.create_topics(SPECS)
     fill(log, 0, 100)
     log.set_positions("readers", {TopicPartition("requests", 0): 30, TopicPartition("requests", 1): 70})
     log.maintain()
     fill(log, 100, 60)
-    shutil.copytree(tmp_path / "alive", tmp_path / "source", ignore=shutil.ignore_patterns("*-shm", "wake"))
+    shutil.copytree(folder / "alive", folder / "source", ignore=shutil.ignore_patterns("*-shm", "wake"))
     log.close()
-    return tmp_path / "source"
+    return folder / "source"
+
+
+@pytest.fixture
+def source(killed: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be damaged."""
+    return Path(shutil.copytree(killed, tmp_path / "source"))
 
 
 def records(directory: Path, topic: str = "requests") -> list[Record]:
