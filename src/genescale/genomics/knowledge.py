@@ -32,7 +32,9 @@ from genescale.genomics.variants import (
     MALFORMED,
     NON_VARIANT,
     OUTSIDE_REFERENCE,
+    OVER_ORIGIN,
     PAST_END,
+    PLACEHOLDER,
     REF_MISMATCH,
     STAR,
     UNKNOWN_CONTIG,
@@ -55,7 +57,17 @@ STORED: Final[Mapping[str, tuple[str, int | float]]] = {
 }
 
 # A row of `Variants` with one of these flags is nobody's known variant.
-UNUSABLE: Final = REF_MISMATCH | UNKNOWN_CONTIG | OUTSIDE_REFERENCE | PAST_END | STAR | MALFORMED | NON_VARIANT
+UNUSABLE: Final = (
+    REF_MISMATCH
+    | UNKNOWN_CONTIG
+    | OUTSIDE_REFERENCE
+    | PAST_END
+    | STAR
+    | MALFORMED
+    | NON_VARIANT
+    | OVER_ORIGIN
+    | PLACEHOLDER
+)
 
 _RS = re.compile(r"(?:rs)?([0-9]{1,10})", re.IGNORECASE)
 _BASES: Final = "ACGT"

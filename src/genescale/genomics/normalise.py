@@ -24,13 +24,14 @@ from genescale.genomics.variants import (
     MALFORMED,
     NON_ACGT,
     OUTSIDE_REFERENCE,
+    OVER_ORIGIN,
     PAST_END,
     REF_MISMATCH,
     UNKNOWN_CONTIG,
     Variants,
 )
 
-NEVER_MOVED: Final = REF_MISMATCH | UNKNOWN_CONTIG | OUTSIDE_REFERENCE | PAST_END | MALFORMED | NON_ACGT
+NEVER_MOVED: Final = REF_MISMATCH | UNKNOWN_CONTIG | OUTSIDE_REFERENCE | PAST_END | MALFORMED | NON_ACGT | OVER_ORIGIN
 
 _justify: Any = cast("Any", _kernel).justify  # the types in a kernel are machine types
 

@@ -57,10 +57,29 @@ def as_vcf(bundle: Bundle, edit: GenomicEdit) -> VcfVariant:
 
 
 def _over_the_origin(bundle: Bundle, edit: GenomicEdit, name: str, length: int) -> VcfVariant:
-    """VCF has no way to write this but a REF that goes on at position 1. It stays where it was given."""
-    before = bundle.sequence(edit.contig, edit.low - 1, length) or b""
-    ref = (before + (bundle.sequence(edit.contig, 1, edit.high - length) or b"")).decode()
-    return VcfVariant(edit.contig, name, edit.low - 1, ref, ref[0] + edit.alt)
+    """VCF has no way to write this but a REF that goes on at position 1. It is trimmed and not moved."""
+    ref, alt, low = bases_around(bundle, edit.contig, edit.low, edit.high), edit.alt, edit.low
+    while ref and alt and ref[0] == alt[0]:
+        ref, alt, low = ref[1:], alt[1:], low + 1
+    while ref and alt and ref[-1] == alt[-1]:
+        ref, alt = ref[:-1], alt[:-1]
+    if low > length:
+        return as_vcf(bundle, GenomicEdit(edit.contig, low - length, low - length + len(ref) - 1, alt))
+    if low + len(ref) - 1 <= length:
+        return as_vcf(bundle, GenomicEdit(edit.contig, low, low + len(ref) - 1, alt))
+    if alt:
+        return VcfVariant(edit.contig, name, low, ref, alt)
+    anchor = (bundle.sequence(edit.contig, low - 1, low - 1) or b"").decode()
+    return VcfVariant(edit.contig, name, low - 1, anchor + ref, anchor + alt)
+
+
+def bases_around(bundle: Bundle, contig: int, low: int, high: int) -> str:
+    """Bases of a circular contig; `high` may lie behind its last base, and the span then goes on at the first."""
+    length = bundle.contigs[contig].length or 0
+    found = (bundle.sequence(contig, low, min(high, length)) or b"") if low <= length else b""
+    if high > length:
+        found += bundle.sequence(contig, max(low - length, 1), high - length) or b""
+    return found.decode()
 
 
 def bases_of(bundle: Bundle, contig: int, low: int, high: int, place: str) -> str:

@@ -25,7 +25,7 @@ from genescale.genomics.edits import Found, Numbering, no_change
 from genescale.genomics.hgvs_parts import Change, HgvsAllele, HgvsVariant, Interval, Phase, Position
 from genescale.genomics.knowledge import Knowledge
 from genescale.genomics.names import write_names
-from genescale.genomics.places import GenomicEdit, VcfVariant, as_vcf, bases_of, mismatch
+from genescale.genomics.places import GenomicEdit, VcfVariant, as_vcf, bases_around, bases_of, mismatch
 from genescale.genomics.spdi import Spdi, parse_spdi
 from genescale.genomics.transcripts import Note, Transcript, find_transcripts, numbering_of
 from genescale.genomics.variants import Variants, variants_of_record
@@ -148,7 +148,10 @@ def resolve_vcf(bundle: Bundle, chrom: str, pos: int, ref: str, alts: str, *, te
         )
     if pos < 1:
         raise InvalidInput("positions begin at 1", code="past_end", place=place)
-    ours = bases_of(bundle, contig, pos, pos + len(ref) - 1, place)
+    described = bundle.contigs[contig]
+    around = described.circular and pos <= (described.length or 0) < pos + len(ref) - 1 < 2 * (described.length or 0)
+    last = pos + len(ref) - 1
+    ours = bases_around(bundle, contig, pos, last) if around else bases_of(bundle, contig, pos, last, place)
     if ours != ref:
         raise mismatch(bundle, contig, pos, pos + len(ref) - 1, ref, ours, place=place)
     found: list[VcfVariant] = []

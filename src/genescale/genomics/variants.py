@@ -40,6 +40,8 @@ STAR = 16
 NON_ACGT = 32
 MALFORMED = 64
 NON_VARIANT = 128
+OVER_ORIGIN = 256  # ends behind the last base of a circular contig: it goes on at the first
+PLACEHOLDER = 512  # starts where the reference has a placeholder
 
 VARIANT_CLASSES = ("SNV", "substitution", "insertion", "deletion", "indel", "", "sequence_alteration")
 SV_CLASSES = (

@@ -33,10 +33,10 @@ REASONS = (
     "outside_reference",
     "past_end",
     "",  # a comment or an empty line between the records
+    "placeholder",
 )
-FEW_COLUMNS, BAD_POSITION, BAD_REF, BAD_ALT, UNKNOWN_CONTIG, REF_MISMATCH, OUTSIDE_REFERENCE, PAST_END, NO_RECORD = (
-    range(1, 10)
-)
+FEW_COLUMNS, BAD_POSITION, BAD_REF, BAD_ALT, UNKNOWN_CONTIG, REF_MISMATCH, OUTSIDE_REFERENCE, PAST_END = range(1, 9)
+NO_RECORD, PLACEHOLDER = 9, 10
 # The line itself is at fault; the others say only that this reference cannot judge it.
 FAULTS = (FEW_COLUMNS, BAD_POSITION, BAD_REF, BAD_ALT, REF_MISMATCH, PAST_END)
 
@@ -45,6 +45,9 @@ CHROM, POS, ID, REF, ALT, QUAL, FILTER, INFO = range(8)
 
 _BASES = "=ACMGRSVTWYHKDBN"  # BAM's order: the code of a letter is its place
 _RECORDS = 16_384
+_MITOCHONDRIAL_CODE = 2
+_RCRS_LENGTH = 16_569
+_RCRS_PLACEHOLDER = 3107
 _TEXT = 1 << 18
 
 
@@ -103,7 +106,8 @@ class Scanner:
             bundle.array("sequence").data,
             tuple(bundle.array(f"segment_{column}").data for column in ("start", "end", "base")),
             bundle.array("contig_segment").data,
-            bundle.array("contig_length").data,
+            (bundle.array("contig_length").data, _circles(bundle).data),
+            np.array([_placeholder(bundle, i) for i in range(len(bundle.contigs))] or [0], np.int64).data,
             _nibbles().data,
         )
         self._allocate(_RECORDS, _RECORDS, _TEXT)
@@ -160,6 +164,7 @@ class Scanner:
             BAD_ALT: f"ALT {alt!r}: an allele is no sequence and no symbol, or is structural without END or SVLEN",
             UNKNOWN_CONTIG: f"the reference {name} has no contig {contig!r}",
             OUTSIDE_REFERENCE: f"{contig}:{pos}: the reference {name} holds no sequence there",
+            PLACEHOLDER: f"{contig}:{pos}: the reference has a placeholder there and no genome a base",
             PAST_END: f"{contig}:{pos} lies outside the contig, which has {length:,} bases",
         }.get(reason, "")
 
@@ -238,6 +243,20 @@ def header_length(start: bytes) -> int:
             return len(start)
         at = end + 1
     return at
+
+
+def _circles(bundle: Bundle) -> NDArray[np.int64]:
+    """The length of each circular contig, 0 for the others."""
+    circles = [(contig.length or 0) if contig.circular else 0 for contig in bundle.contigs]
+    return np.array(circles or [0], np.int64)
+
+
+def _placeholder(bundle: Bundle, contig: int) -> int:
+    """The position of a contig that keeps old numbers valid and at which no genome has a base: 3107 of rCRS, else 0."""
+    described = bundle.contigs[contig]
+    if described.codon_table != _MITOCHONDRIAL_CODE or not described.circular or described.length != _RCRS_LENGTH:
+        return 0
+    return _RCRS_PLACEHOLDER if bundle.sequence(contig, _RCRS_PLACEHOLDER, _RCRS_PLACEHOLDER) == b"N" else 0
 
 
 def _views(*arrays: Any) -> tuple[memoryview, ...]:

@@ -99,8 +99,11 @@ SELENO = cython.declare(cython.uint, 16384)
 INCOMPLETE_STOP = cython.declare(cython.uint, 65536)
 
 # Variants.kind, Variants.sv and Variants.flags
+SNV = cython.declare(cython.longlong, 0)
+SUBSTITUTION = cython.declare(cython.longlong, 1)
 INSERTION = cython.declare(cython.longlong, 2)
 DELETION = cython.declare(cython.longlong, 3)
+INDEL = cython.declare(cython.longlong, 4)
 STRUCTURAL = cython.declare(cython.longlong, 5)
 OTHER = cython.declare(cython.longlong, 6)
 SV_DEL = cython.declare(cython.longlong, 1)
@@ -111,6 +114,7 @@ REF_MISMATCH = cython.declare(cython.uint, 1)
 UNKNOWN_CONTIG = cython.declare(cython.uint, 2)
 OUTSIDE_REFERENCE = cython.declare(cython.uint, 4)
 PAST_END = cython.declare(cython.uint, 8)
+OVER_ORIGIN = cython.declare(cython.uint, 256)
 
 # Pairs.notes
 NMD_PREDICTED = cython.declare(cython.uint, 1)
@@ -390,10 +394,94 @@ class Judge:
         self.ref_length = self.v_ref_length[v]
         self.alt_at = self.v_alt_offset[v]
         self.alt_length = self.v_alt_length[v]
+        if not self._is_inside(v):
+            return not (self.v_flags[v] & PAST_END) or self._over_origin(v)
+        rows_before: cython.Py_ssize_t = self.count
+        if not self._rows():
+            return False
+        if self.count == rows_before and not (self.v_flags[v] & OUTSIDE_REFERENCE):
+            self._row(-1, INTERGENIC)
+        return True
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _over_origin(self, v: cython.Py_ssize_t) -> cython.bint:
+        """A change that ends behind the last base of a circular contig: it goes on at the first. False: no room.
+
+        No transcript lies across the origin, so each meets one part of the change, which is judged alone. Inserted
+        bases stand before the origin, but for substitutions, which are shared out base by base.
+        """
+        length: cython.longlong = self.models.contig_length[self.contig]
+        ref_length: cython.longlong = self.ref_length
+        alt_length: cython.longlong = self.alt_length
+        left: cython.longlong = length - self.start + 1
+        rows_before: cython.Py_ssize_t = self.count
+        text_before: cython.Py_ssize_t = self.text_length
+        flanks: cython.bint = self.circular_flanks
+        shift: cython.bint = self.shift
+        fits: cython.bint
+        if not self.models.contig_circular[self.contig] or self.kind == STRUCTURAL or self.start < 1 or left < 0:
+            return True
+        if left == 0 or ref_length > length or self.end <= length:
+            return True
+        self.v_flags[v] &= ~PAST_END
+        self.v_flags[v] |= OVER_ORIGIN
+        # flanks would meet most transcripts twice, and a part is not to be moved away from the other
+        self.circular_flanks = False
+        self.shift = False
+        self._part(self.start, length, self.ref_at, self.alt_at, left if alt_length == ref_length else alt_length)
+        fits = self._is_inside(v) and self._rows()
+        if self.why == 0:
+            if alt_length == ref_length:
+                self._part(1, ref_length - left, self.ref_at + left, self.alt_at + left, ref_length - left)
+            else:
+                self._part(1, ref_length - left, self.ref_at + left, self.alt_at, 0)
+            fits = self._is_inside(v) and self._rows()
+        self.circular_flanks = flanks
+        self.shift = shift
+        if self.why:
+            self.count = rows_before
+            self.text_length = text_before
+            return False
+        if not fits and self.v_flags[v] & (REF_MISMATCH | OUTSIDE_REFERENCE) and not self.strict:
+            self.count = rows_before
+            self.text_length = text_before
+        elif self.count == rows_before:
+            self._row(-1, INTERGENIC)
+        return True
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _part(
+        self,
+        start: cython.longlong,
+        end: cython.longlong,
+        ref_at: cython.longlong,
+        alt_at: cython.longlong,
+        alt_length: cython.longlong,
+    ) -> cython.void:
+        """Make one part of a change over the origin the one that is judged."""
+        self.start = start
+        self.end = end
+        self.low = start
+        self.high = end
+        self.ref_at = ref_at
+        self.ref_length = end - start + 1
+        self.alt_at = alt_at
+        self.alt_length = alt_length
+        self.kind = DELETION if alt_length == 0 else INDEL
+        if self.ref_length == alt_length:
+            self.kind = SNV if alt_length == 1 else SUBSTITUTION
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _rows(self) -> cython.bint:
+        """The rows of what is judged, on all transcripts that it meets. False when they do not fit."""
         self.alt_is_plain = -1
         self.turn = 0
-        if not self._is_inside(v):
-            return True
         self.altered = 0
         if not self.strict:
             if self.kind == STRUCTURAL:
@@ -430,8 +518,6 @@ class Judge:
                 self.count = rows_before
                 self.text_length = text_before
                 return False
-        if self.count == rows_before and not (self.v_flags[v] & OUTSIDE_REFERENCE):
-            self._row(-1, INTERGENIC)
         return True
 
     @cython.cfunc

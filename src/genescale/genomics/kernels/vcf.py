@@ -26,7 +26,8 @@ COMPILED: bool = cython.compiled
 
 # Why a record is not annotated, or not wholly: the values of the column `status`. `vcf.REASONS` names them.
 # (Numbers, not names, stand in the code below where C needs constants: 1 few_columns, 2 bad_position, 3 bad_ref,
-# 4 bad_alt, 5 unknown_contig, 6 ref_mismatch, 7 outside_reference, 8 past_end, 9 comment or empty line.)
+# 4 bad_alt, 5 unknown_contig, 6 ref_mismatch, 7 outside_reference, 8 past_end, 9 comment or empty line,
+# 10 placeholder.)
 
 
 @cython.cclass
@@ -45,6 +46,8 @@ class Scanner:
     segment_base: cython.const[cython.longlong][::1]
     contig_segment: cython.const[cython.int][::1]
     contig_length: cython.const[cython.longlong][::1]
+    circle: cython.const[cython.longlong][::1]
+    placeholder: cython.const[cython.longlong][::1]
     nibble: cython.const[cython.uchar][::1]
 
     # the block
@@ -98,12 +101,13 @@ class Scanner:
     info_length_end: cython.longlong
 
     def __init__(
-        self, names, name_offset, name_contig, slots, sequence, segments, contig_segment, contig_length, nibble
+        self, names, name_offset, name_contig, slots, sequence, segments, contig_segment, lengths, placeholder, nibble
     ):
         """`names` are the texts of all contig names and aliases, `slots` room for a hash table of a power of two.
 
-        `segments` are the columns start, end and base; `nibble` maps an upper-case letter to its code in `sequence`, 0
-        for what is no base.
+        `segments` are the columns start, end and base; `lengths` those of all contigs, and of the circular ones with 0
+        for the others; `placeholder` is a position of the contig at which no variant may start, or 0; `nibble` maps an
+        upper-case letter to its code in `sequence`, 0 for what is no base.
         """
         self.names = names
         self.name_offset = name_offset
@@ -112,12 +116,14 @@ class Scanner:
         self.sequence = sequence
         self.segment_start, self.segment_end, self.segment_base = segments
         self.contig_segment = contig_segment
-        self.contig_length = contig_length
+        self.contig_length, self.circle = lengths
+        self.placeholder = placeholder
         self.nibble = nibble
         self.slot_mask = len(slots) - 1
         self.segment_of = -1
         self.records = self.rows = self.alleles_used = 0
         self.info_has_type = self.info_end_known = False
+        self.info_end = self.info_end_value = 0
         i: cython.Py_ssize_t
         slot: cython.uint
         for i in range(len(slots)):
@@ -403,8 +409,8 @@ class Scanner:
         base: cython.longlong
         code: cython.uchar
         if position < 1 or (length > 0 and at + (ref_end - ref) > length):
-            flag = 8
-            reason = 8
+            reason = 8 if position < 1 or structural else self._over_origin(contig, at, ref, ref_end)
+            flag = 8 if reason == 8 else 1 if reason else 0
         elif not self._segment(contig, at):
             if not (structural and self._reaches(contig, at, reach)):
                 flag = 4
@@ -428,6 +434,65 @@ class Scanner:
             for row in range(first, self.rows):
                 self.flags[row] |= flag
                 self.kind[row] = 6
+        elif self.placeholder[contig]:
+            self._pass_over(self.placeholder[contig])
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _over_origin(
+        self, contig: cython.int, at: cython.longlong, ref: cython.longlong, ref_end: cython.longlong
+    ) -> cython.uchar:
+        """A REF that goes on at the first base of a circular contig. Returns its status: 0 when it agrees.
+
+        What is left of an allele behind the origin after trimming gets the positions that it has there; what crosses
+        the origin ends behind the last base, and has the flag OVER_ORIGIN.
+        """
+        circle: cython.longlong = self.circle[contig]
+        row: cython.Py_ssize_t
+        base: cython.longlong
+        code: cython.uchar
+        if at >= circle or ref_end - ref > circle:
+            return 8
+        while ref < ref_end:
+            if not self._segment(contig, at):
+                return 8
+            base = at + self.segment_shift
+            code = (self.sequence[base >> 1] >> ((base & 1) * 4)) & 15
+            if not code & self.nibble[self.text[ref]]:
+                return 6
+            at = at + 1 if at + 1 < circle else 0
+            ref += 1
+        for row in range(self.first_row[self.records], self.rows):
+            if self.kind[row] > 4:
+                continue
+            if self.start[row] > circle and not (self.kind[row] == 2 and self.start[row] == circle + 1):
+                self.start[row] -= circle
+                self.end[row] -= circle
+            elif self.end[row] > circle:
+                self.flags[row] |= 256
+        return 0
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _pass_over(self, placeholder: cython.longlong) -> cython.void:
+        """Judge nothing that starts at a placeholder of the reference: no genome has a base there."""
+        row: cython.Py_ssize_t
+        same: cython.longlong
+        for row in range(self.first_row[self.records], self.rows):
+            if self.kind[row] > 4 or self.end[row] < placeholder or self.start[row] > placeholder:
+                continue
+            same = 0
+            while (
+                same < min(self.ref_length[row], self.alt_length[row])
+                and self.alleles[self.ref_offset[row] + same] == self.alleles[self.alt_offset[row] + same]
+            ):
+                same += 1
+            if self.start[row] + same == placeholder and same < self.ref_length[row]:
+                self.kind[row] = 6
+                self.flags[row] |= 512
+                self.status[self.records] = 10
 
     @cython.cfunc
     @cython.nogil
