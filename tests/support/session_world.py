@@ -204,8 +204,9 @@ class World:
         base_seen = client.refused | {cid for cid in client.asked if self._is_answered(client, cid)}
         waiting = tuple(frame for cid, frame in client.asked.items() if cid not in base_seen)
         bases = {frame.cid for frame in waiting}
-        answered = tuple(cid for cid in client.seen if "#" in cid and cid.partition("#")[0] in bases)
-        self.client_step(client, c.Restored(waiting, answered))
+        items = [cid for cid in client.seen if "#" in cid and cid.partition("#")[0] in bases]
+        frameless = [cid for cid, answer in client.seen.items() if answer.frame is None and cid not in items]
+        self.client_step(client, c.Restored(waiting, (*items, *frameless)))
 
     def _machine(self, position: c.Position | None, subject: str) -> Conversation:
         return Conversation(self.random.random, token=subject, position=position)

@@ -25,7 +25,7 @@ from genescale.client.rest import refetch
 from genescale.client.store import Kept, MemoryStore, Store
 from genescale.errors import InvalidInput
 from genescale.protocol import client_steps as steps
-from genescale.protocol.conversation import Conversation
+from genescale.protocol.conversation import ANSWERED_MAX, Conversation
 from genescale.protocol.frames import (
     SUBPROTOCOL,
     Accepted,
@@ -109,9 +109,9 @@ class Client:
     async def __aenter__(self) -> Self:
         self._kept = self._store.load()
         self._machine = Conversation(self._draw, token=self._token, position=self._kept.position)
-        if self._kept.asks:
-            answered = tuple(cid for cids in self._kept.answered.values() for cid in cids)
-            self._post(steps.Restored(tuple(self._kept.asks.values()), answered))
+        if self._kept.asks or self._kept.frameless:
+            answered = [cid for cids in self._kept.answered.values() for cid in cids]
+            self._post(steps.Restored(tuple(self._kept.asks.values()), (*answered, *self._kept.frameless)))
         self._loop = asyncio.create_task(self._run())
         return self
 
@@ -285,6 +285,8 @@ class Client:
             waiting.take(outcome)
         elif self._unclaimed is not None:
             self._unclaimed(outcome)
+        if answer.frame is None:
+            self._kept.frameless = [*self._kept.frameless[1 - ANSWERED_MAX :], answer.cid]
         if item:
             self._kept.answered.setdefault(base, []).append(answer.cid)
         if base not in self._machine.waiting:

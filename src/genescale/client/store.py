@@ -15,11 +15,14 @@ from genescale.protocol.frames import Submit, SubmitBatch
 
 
 class Kept(msgspec.Struct, kw_only=True):
-    """All that is kept. `asks`: by cid; `answered`: items of unfinished batches that the application holds."""
+    """All that is kept. `asks`: by cid; `answered`: by cid of the batch, items of unfinished batches that were handed
+    over; `frameless`: cids that were answered without a frame, which may still come.
+    """
 
     position: Position | None = None
     asks: dict[str, Submit | SubmitBatch] = {}
     answered: dict[str, list[str]] = {}
+    frameless: list[str] = []
 
 
 class Store(Protocol):

@@ -42,7 +42,8 @@ class Asked(msgspec.Struct, frozen=True):
 class Restored(msgspec.Struct, frozen=True):
     """What an earlier life of this client left unanswered: it may have been sent.
 
-    `answered`: those items of unfinished batches (`cid#i`) that the application holds already.
+    `answered`: what the application holds already and might see again: items of unfinished batches (`cid#i`), and
+    whatever was answered without a frame, since its frame may still come.
     """
 
     frames: tuple[Submit | SubmitBatch, ...]

@@ -173,7 +173,9 @@ class Conversation:
             self._ask(frame, sends=1)
         for cid in event.answered:
             self._answered[cid] = 1
-            self._asks[cid.partition("#")[0]].left -= 1
+            ask = self._asks.get(cid.partition("#")[0])
+            if ask is not None:
+                ask.left -= 1
         self._send_queued()
 
     def _ask(self, frame: Submit | SubmitBatch, *, sends: int = 0) -> None:
