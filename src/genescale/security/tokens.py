@@ -38,6 +38,8 @@ TOKEN_BYTES_MAX: Final = 16_384
 KEYS_FRESH_S: Final = 600.0
 KEYS_ASKED_EVERY_S: Final = 30.0
 KEYS_KEPT_S: Final = 86_400.0
+ACCESS_TYPES: Final = frozenset({"at+jwt"})  # RFC 9068
+IDENTITY_TYPES: Final = frozenset({"jwt", ""})
 _KEYS_MAX: Final = 100
 
 Why = Literal["malformed", "algorithm", "type", "key", "signature", "issuer", "audience", "expired", "early", "claims"]
@@ -63,13 +65,9 @@ class TokenRules(msgspec.Struct, frozen=True, kw_only=True):
 
     issuer: str
     audience: str
-    types: frozenset[str] = frozenset({"at+jwt"})
+    types: frozenset[str] = ACCESS_TYPES  # in lower case; add "jwt" for a provider that does not follow RFC 9068
     skew_s: float = SKEW_S
     strong: frozenset[str] = frozenset({"mfa"})  # values of `amr` or `acr` that stand for a second factor
-
-
-ACCESS_TYPES: Final = frozenset({"at+jwt"})
-IDENTITY_TYPES: Final = frozenset({"jwt", ""})
 
 
 class IssuerKeys:
@@ -246,7 +244,7 @@ class Verifier:
             known = self._remembered.get(digest)
             if known is None:
                 return None
-            # An hour before it was issued, or after its end: the clock moved, or it is over. Verify it anew.
+            # It is over, or the clock moved to before it was issued: verify it anew, and say why.
             if now_s >= known.until_s or _too_early(known.claims, now_s, self._rules.skew_s):
                 del self._remembered[digest]
                 return None
