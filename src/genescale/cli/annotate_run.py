@@ -80,7 +80,7 @@ def _run(request: Request, references: Callable[[], Any]) -> int:
         raise InvalidInput("--index needs VCF output that ends in .gz: an index points into BGZF", code="bad_option")
     began = time.monotonic()
     with open_bundle(request.reference, references) as bundle, _source(request.source) as file:
-        opened = open_input(file, bundle, _form(request.format))
+        opened = open_input(file, bundle, _form(request.format), lambda: _beside(request.reference, bundle, references))
         _refuse_foreign(opened, bundle)
         strip = _may_be_annotated(opened)
         with (
@@ -106,6 +106,21 @@ def _run(request: Request, references: Callable[[], Any]) -> int:
     for one in opened.refused:
         total.reasons[one.reason] += 1
     return _finish(request, total, opened, time.monotonic() - began)
+
+
+def _beside(reference: str | None, bundle: Bundle, references: Callable[[], Any]) -> list[Bundle]:
+    """Where DNA is looked for as well when nobody says of what it is: in both embedded references.
+
+    The nucleus holds copies of mitochondrial genes, so one reference alone would take a copy for the gene.
+    """
+    pair = {"mitochondrion": "clinical-panel", "clinical-panel": "mitochondrion"}
+    other = pair.get(bundle.name)
+    if reference is not None or other is None:
+        return []
+    try:
+        return [references().open(other)]
+    except GenescaleError:  # not compiled into this installation
+        return []
 
 
 def _form(name: str) -> Any:

@@ -11,7 +11,7 @@ import contextlib
 import io
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
@@ -369,10 +369,16 @@ class Input:
             yield last
 
 
-def open_input(source: BinaryIO, bundle: Bundle | None = None, form: Form | Literal["auto"] = "auto") -> Input:
+def open_input(
+    source: BinaryIO,
+    bundle: Bundle | None = None,
+    form: Form | Literal["auto"] = "auto",
+    beside: Callable[[], Sequence[Bundle]] = tuple,
+) -> Input:
     """Read the head of an input, plain or compressed: VCF, BCF, names of variants or raw DNA (`inputs.FORMS`).
 
-    Names and DNA need the `bundle` on which they mean something; without one, the input is VCF or BCF. Raises
+    Names and DNA need the `bundle` on which they mean something; without one, the input is VCF or BCF. DNA is looked
+    for in the references `beside` it too. Raises
     `InvalidInput` for UTF-16 and for a damaged header.
     """
     start = source.read(1 << 16)
@@ -384,7 +390,7 @@ def open_input(source: BinaryIO, bundle: Bundle | None = None, form: Form | Lite
     elif form == "auto":
         form, pieces = _found_form(pieces)
     if bundle is not None and form != "vcf":
-        pieces = inputs.as_vcf(pieces, form, bundle, refused)
+        pieces = inputs.as_vcf(pieces, form, bundle, refused, beside)
     head = bytearray()
     length = 0
     try:

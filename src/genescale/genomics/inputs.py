@@ -7,16 +7,20 @@ annotates all. A name that cannot be read is a `Refused`, with its line, and the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from genescale.errors import InvalidInput, Permanent
 from genescale.genomics.bundle import Bundle
 
+if TYPE_CHECKING:
+    from genescale.genomics.align import Answer
+
 Form: TypeAlias = Literal["vcf", "hgvs", "spdi", "id", "dna", "fasta"]
 FORMS: Final = ("auto", "vcf", "hgvs", "spdi", "id", "dna", "fasta")
 NOTE: Final = "GENESCALE_NOTE"
+CANDIDATE: Final = "GENESCALE_CANDIDATE"
 
 _NAMES: Final = re.compile(r"(rs[0-9]+|ga4gh:\S+|\S+:\S+|\S+-[0-9]+-[A-Za-z]+-[A-Za-z]+|m\.\S+)\s*\Z", re.IGNORECASE)
 _LAB_NAME: Final = re.compile(r"\S+ +\(?[cgmnp]\.\S")  # BRCA2 c.5946delT, NM_000059.3(BRCA2):c.5946del (p.Ser1982fs)
@@ -50,14 +54,23 @@ def form_of(start: bytes) -> Form:
     return "hgvs" if _NAMES.match(text) or _LAB_NAME.match(text) else "vcf"
 
 
-def as_vcf(pieces: Iterator[bytes], form: Form, bundle: Bundle, refused: list[Refused]) -> Iterator[bytes]:
+def as_vcf(
+    pieces: Iterator[bytes],
+    form: Form,
+    bundle: Bundle,
+    refused: list[Refused],
+    beside: Callable[[], Sequence[Bundle]] = tuple,
+) -> Iterator[bytes]:
     """VCF text for names or sequences. What gives no variant is appended to `refused`.
+
+    `beside` gives other references in which DNA is looked for too, so that what lies there, or fits both, is told and
+    not forced onto `bundle`. Variants are those on `bundle` alone.
 
     Raises `InvalidInput` when the whole input is unreadable, for instance when it is no DNA.
     """
     yield _HEAD
     if form in {"dna", "fasta"}:
-        yield from _placed(pieces, bundle, refused)
+        yield from _placed(pieces, bundle, refused, beside)
     else:
         yield from _resolved(pieces, form, bundle, refused)
 
@@ -84,7 +97,9 @@ def _resolved(pieces: Iterator[bytes], form: Form, bundle: Bundle, refused: list
             yield _record(variant.chrom, variant.pos, name, variant.ref, variant.alt, info)
 
 
-def _placed(pieces: Iterator[bytes], bundle: Bundle, refused: list[Refused]) -> Iterator[bytes]:
+def _placed(
+    pieces: Iterator[bytes], bundle: Bundle, refused: list[Refused], beside: Callable[[], Sequence[Bundle]]
+) -> Iterator[bytes]:
     from genescale.genomics.align import Aligner  # noqa: PLC0415 - only raw DNA needs it
     from genescale.genomics.dna import read_dna  # noqa: PLC0415
 
@@ -96,14 +111,29 @@ def _placed(pieces: Iterator[bytes], bundle: Bundle, refused: list[Refused]) -> 
                 f"more than {_MOST_DNA >> 20} MiB of sequence in one input; send it in parts", code="too_large"
             )
     sequences = read_dna(bytes(text))
-    aligner = Aligner(bundle)
+    aligner = Aligner([bundle, *beside()])
     for dna in sequences:
         answer = aligner.place_one(dna)
-        if answer.reason:
-            refused.append(Refused(dna.line, answer.outcome, f"{dna.name}: {answer.reason}"))
-        for call in answer.variants:
-            notes = _notes([f"base {call.query_start} of the sequence"])
-            yield _record(call.contig, call.position, dna.name, call.ref, call.alt, notes)
+        remarks = [answer.reason] if answer.reason else []
+        if answer.outcome != "placed":
+            refused.append(Refused(dna.line, answer.outcome, f"{dna.name}: {'; '.join(remarks + _rivals(answer))}"))
+        for placement in answer.placements:
+            if placement.reference != bundle.name:
+                where = f"{placement.contig}:{placement.start}-{placement.end} of {placement.reference}"
+                text = f"{dna.name}: it lies at {where}; for its variants name --reference {placement.reference}"
+                refused.append(Refused(dna.line, "other_reference", text))
+                continue
+            for call in placement.variants:
+                notes = _notes([f"base {call.query_start} of the sequence", *remarks])
+                info = [*notes, CANDIDATE] if call.candidate else notes
+                yield _record(call.contig, call.position, dna.name, call.ref, call.alt, info)
+
+
+def _rivals(answer: Answer) -> list[str]:
+    """The places between which nobody can choose, as far as a line of text takes them."""
+    places = [place for one in answer.placements if one.ambiguous for place in (one, *one.alternatives)]
+    told = [f"{one.contig}:{one.start}-{one.end} of {one.reference}" for one in places[:5]]
+    return [f"at {', '.join(told)}" + (" and others" if len(places) > len(told) else "")] if told else []
 
 
 def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -128,6 +158,8 @@ def _notes(notes: list[str]) -> list[str]:
 _HEAD: Final = (
     "##fileformat=VCFv4.2\n"
     f'##INFO=<ID={NOTE},Number=.,Type=String,Description="What had to be assumed about the name or the sequence">\n'
+    f'##INFO=<ID={CANDIDATE},Number=0,Type=Flag,Description="One of several bases that an ambiguous letter of the '
+    'sequence allows: perhaps heterozygous, and no call">\n'
     '##INFO=<ID=END,Number=1,Type=Integer,Description="Last base of the variant">\n'
     '##INFO=<ID=SVTYPE,Number=1,Type=String,Description="Type of a structural variant">\n'
     '##INFO=<ID=SVLEN,Number=.,Type=Integer,Description="Length of a structural variant">\n'
