@@ -6,8 +6,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from genescale.errors import DiskFull, LogUnavailable
+from genescale.gateway.admission import Refused, Submission
 from genescale.gateway.submitting import CID_CONFLICT, Group, GroupCommit, Submitting, Taken, single
+from genescale.protocol.frames import decode_server
 from genescale.store.tables import TablesUnavailable
+from support.gateway_rooms import ANALYST, STRANGER
 
 TOPIC = "genetic-data-raw"
 S = "5d9f9b1e-8b0b-4d7e-9d53-000000000001"
@@ -135,6 +138,25 @@ def test_a_batch_is_taken_or_refused_as_a_whole(rooms):
     with rooms.tables.snapshot() as snapshot:
         assert len(rooms.side("g2").results.identities(S, "b")) == 3
         assert snapshot is not None
+
+
+def test_a_bad_item_of_a_batch_is_answered_and_the_others_run(rooms):
+    side = rooms.side()
+    session = side.index.open("ana", "p1", "h1").session
+    datas = [b'{"sequence":"ACGT"}', b'{"sequence":""}', b'{"sequence":"AXQ"}', b'{"sequence":"TTTT"}']
+    items = [
+        rooms.admission.admit_item(ANALYST, Submission(cid=f"b#{n}", session=session, project="p1", data=data))
+        for n, data in enumerate(datas)
+    ]
+    for _ in range(2):  # the batch again: no second answer
+        side.submitting.submit([Group("b", tuple(items))])
+        side.deliver()
+    assert len(rooms.on_topic(TOPIC)) == 2
+    frames = side.results.finals(ANALYST, side.index.frames(session, 0, 10))
+    found = [(frame.cid, frame.code) for frame in (decode_server(final.text) for final in frames)]
+    assert sorted(found) == [("b#1", "INVALID_REQUEST"), ("b#2", "INVALID_SEQUENCE")]
+    refused = rooms.admission.admit_item(STRANGER, Submission(cid="b#0", project="p1", data=datas[0]))
+    assert isinstance(refused, Refused)  # what is wrong with all of them refuses the batch
 
 
 def test_finished_analyses_are_not_appended_again(rooms):

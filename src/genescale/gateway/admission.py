@@ -13,10 +13,16 @@ import msgspec
 
 from genescale.clock import Clock, rfc3339
 from genescale.errors import InvalidEvent
-from genescale.events.analysis_data import AnalysisRequest, ObjectReference, check_request
+from genescale.events.analysis_data import (
+    AnalysisError,
+    AnalysisRequest,
+    AnalysisResult,
+    ObjectReference,
+    check_request,
+)
 from genescale.events.catalogue import new_event
 from genescale.events.envelope import Event, ExtensionValue, derive_id
-from genescale.events.topics import LANES
+from genescale.events.topics import LANES, RESULTS
 from genescale.protocol.frames import Mode
 from genescale.security.policy import decide
 from genescale.security.principal import Principal
@@ -30,6 +36,7 @@ FindUpload = Callable[[str, str], ObjectReference | None]
 """`(project, upload id)` -> where the complete upload lies; None when this project has no such upload."""
 
 _TOPIC_OF: Final = {lane.name: lane.topic for lane in LANES}
+_ITEM_CODES: Final = frozenset({"invalid_sequence", "invalid_request", "too_large", "unknown_upload"})
 _REQUEST: Final = msgspec.json.Decoder(AnalysisRequest)
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -98,6 +105,30 @@ class Admission:
             return refusal
         return self._admitted(principal, submission, request)
 
+    def admit_item(self, principal: Principal, submission: Submission) -> Admitted | Refused:
+        """The same for one item of a batch: when its data are wrong, its answer says so and the others run.
+
+        Refused only for what is wrong with every item: the rights, the project, the mode.
+        """
+        admitted = self.admit(principal, submission)
+        if isinstance(admitted, Admitted) or admitted.code not in _ITEM_CODES:
+            return admitted
+        analysis_id = analysis_id_of(
+            submission.session, submission.cid, project=submission.project, subject=principal.subject
+        )
+        error = AnalysisError(code=admitted.code.upper(), message=admitted.message)
+        extensions = _extensions(submission, analysis_id)
+        event = new_event(
+            AnalysisResult(status="failed", errors=[error]),
+            id=derive_id(analysis_id, "1", "refused"),
+            source=SOURCE,
+            time=rfc3339(self._clock.wall_ms()),
+            subject=analysis_id,
+            extensions={**extensions, "correlationid": derive_id(analysis_id, "request", "1")},
+        )
+        payload = self._digest(submission.project, _head(submission) + bytes(submission.data))
+        return _admitted(principal, submission, analysis_id, payload, RESULTS, event)
+
     def _read(self, submission: Submission) -> AnalysisRequest | Refused:
         if len(bytes(submission.data)) > REQUEST_BYTES_MAX:
             return _too_large()
@@ -105,10 +136,9 @@ class Admission:
             request = _REQUEST.decode(submission.data)
             check_request(request)
         except InvalidEvent as error:  # its message is ours and quotes nothing
-            bad_letters = str(error).startswith("data.sequence")
-            return Refused(code="invalid_sequence" if bad_letters else "invalid_request", message=str(error))
+            return _not_true(str(error))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return Refused(code="invalid_request", message=_explain(error))
+            return _invalid(_explain(error))
         if request.input is None:
             return request
         found = self._find_upload(submission.project, request.input.name) if self._find_upload else None
@@ -118,19 +148,9 @@ class Admission:
         return msgspec.structs.replace(request, input=found)
 
     def _admitted(self, principal: Principal, submission: Submission, request: AnalysisRequest) -> Admitted | Refused:
-        project, mode, priority = submission.project, submission.mode, submission.priority
+        project = submission.project
         analysis_id = analysis_id_of(submission.session, submission.cid, project=project, subject=principal.subject)
-        extensions: dict[str, ExtensionValue] = {
-            "partitionkey": analysis_id,
-            "projectid": project,
-            "mode": mode,
-            "priority": priority,
-            "revision": 1,
-        }
-        if submission.session:
-            extensions["sessionid"] = submission.session
-        if submission.traceparent is not None:
-            extensions["traceparent"] = submission.traceparent
+        extensions = _extensions(submission, analysis_id)
         event_id = derive_id(analysis_id, "request", "1")
         extensions["correlationid"] = event_id
         event = new_event(
@@ -144,28 +164,57 @@ class Admission:
         content = event.data or b""
         if len(content) > REQUEST_BYTES_MAX:
             return _too_large()
-        head = f"{mode}\x1f{project}\x1f{priority}\x1f{submission.batch}\x1f".encode()
         if self._sealer is not None:
             sealed = self._sealer.seal(project, content, bound_to(event.id, event.type, project))
             event = msgspec.structs.replace(event, data=sealed.data, extensions={**extensions, "sealed": sealed.key_id})
-        return Admitted(
-            analysis_id=analysis_id,
-            subject=principal.subject,
-            project=project,
-            session=submission.session,
-            cid=submission.cid,
-            mode=mode,
-            priority=priority,
-            payload=self._digest(project, head + content),
-            topic=_TOPIC_OF["urgent" if priority >= URGENT else mode],
-            event=event,
-        )
+        topic = _TOPIC_OF["urgent" if submission.priority >= URGENT else submission.mode]
+        payload = self._digest(project, _head(submission) + content)
+        return _admitted(principal, submission, analysis_id, payload, topic, event)
 
     def _digest(self, project: str, content: bytes) -> str:
         """Keyed where there are keys: a plain digest of a short sequence can be found by trying all of them."""
         if self._sealer is not None:
             return self._sealer.blind(project, content)
         return hashlib.sha256(content).hexdigest()
+
+
+def _admitted(
+    principal: Principal, submission: Submission, analysis_id: str, payload: str, topic: str, event: Event
+) -> Admitted:
+    return Admitted(
+        analysis_id=analysis_id,
+        subject=principal.subject,
+        project=submission.project,
+        session=submission.session,
+        cid=submission.cid,
+        mode=submission.mode,
+        priority=submission.priority,
+        payload=payload,
+        topic=topic,
+        event=event,
+    )
+
+
+def _extensions(submission: Submission, analysis_id: str) -> dict[str, ExtensionValue]:
+    """What travels in the open beside a request and its answers."""
+    extensions: dict[str, ExtensionValue] = {
+        "partitionkey": analysis_id,
+        "projectid": submission.project,
+        "mode": submission.mode,
+        "priority": submission.priority,
+        "revision": 1,
+    }
+    if submission.session:
+        extensions["sessionid"] = submission.session
+    if submission.traceparent is not None:
+        extensions["traceparent"] = submission.traceparent
+    return extensions
+
+
+def _head(submission: Submission) -> bytes:
+    """What belongs to the payload beside the data."""
+    parts = (submission.mode, submission.project, str(submission.priority), submission.batch, "")
+    return "\x1f".join(parts).encode()
 
 
 def _may_submit(principal: Principal, submission: Submission) -> Refused | None:
@@ -203,6 +252,16 @@ def _fits(principal: Principal, submission: Submission, request: AnalysisRequest
             message=f"an upload may have to be split; send it with a priority below {URGENT}",
         )
     return None
+
+
+def _invalid(message: str) -> Refused:
+    return Refused(code="invalid_request", message=message, status=HTTPStatus.BAD_REQUEST)
+
+
+def _not_true(message: str) -> Refused:
+    if message.startswith("data.sequence"):
+        return Refused(code="invalid_sequence", message=message)
+    return _invalid(message)
 
 
 def _too_large() -> Refused:

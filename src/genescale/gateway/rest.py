@@ -23,9 +23,9 @@ from genescale.gateway.results import Answer, Results
 from genescale.gateway.submitting import GroupCommit, refusal_of, single
 from genescale.observability.logs import get_logger
 from genescale.protocol.frames import Mode, Project, is_strict_json
+from genescale.protocol.rest import ANALYSES_PATH
 from genescale.security.principal import Principal
 
-PATH: Final = "/api/v1/analyses"
 BODY_BYTES_MAX: Final = 1_100_000
 PAGE_MAX: Final = 500
 
@@ -33,7 +33,7 @@ Authenticate: TypeAlias = Callable[[Iterable[Header]], Principal | None]
 """Who asks, from the headers of a request; None when nothing proves it. Must not wait."""
 
 _BODY_S: Final = 30.0
-_QUERY_BYTES_MAX: Final = 2_000
+_QUERY_BYTES_MAX: Final = 8_000  # fifty cids of 64 characters, and room
 _SMALL_BYTES: Final = 32_768  # above it checking and sealing would hold up everybody else on the loop
 _LOOKING: Final = frozenset({"GET", "HEAD"})
 _KEY: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
@@ -94,7 +94,7 @@ class Rest:
 
     def serves(self, path: str) -> bool:
         """Whether this path is one of these routes."""
-        return path == PATH or path.startswith(PATH + "/")
+        return path == ANALYSES_PATH or path.startswith(ANALYSES_PATH + "/")
 
     async def answer(self, scope: Scope, receive: Receive, reply: Reply) -> None:
         """One request. Nothing that a client sends ends in anything but an answer."""
@@ -103,10 +103,10 @@ class Rest:
         except Retryable as error:
             refused = refusal_of(error)
         except GenescaleError as error:
-            _log.exception("a request to %s failed", PATH)
+            _log.exception("a request to %s failed", ANALYSES_PATH)
             refused = _defect(error)
         except Exception as error:  # noqa: BLE001 - a defect, too, is answered with a problem document
-            _log.exception("a request to %s failed", PATH)
+            _log.exception("a request to %s failed", ANALYSES_PATH)
             refused = _defect(error)
         if refused is not None:
             await _refuse(reply, refused)
@@ -115,7 +115,7 @@ class Rest:
         principal = self._authenticate(scope["headers"])
         if principal is None:
             return _UNAUTHENTICATED
-        path: str = scope["path"].removeprefix(PATH)
+        path: str = scope["path"].removeprefix(ANALYSES_PATH)
         if path:
             return await self._one(principal, path[1:], scope["method"], reply)
         return await self._all(principal, scope, receive, reply)
@@ -161,7 +161,7 @@ class Rest:
             ref=taken.ref,
             idempotency_key=cid,
         )
-        location = (b"location", f"{PATH}/{taken.group_id}".encode())
+        location = (b"location", f"{ANALYSES_PATH}/{taken.group_id}".encode())
         await reply.whole(HTTPStatus.ACCEPTED, b"application/json", _ENCODER.encode(told), location)
         return None
 
@@ -212,7 +212,11 @@ class Rest:
         raw: bytes = scope.get("query_string", b"")
         if len(raw) > _QUERY_BYTES_MAX:
             return _bad_body("the query is too long")
-        query = dict(parse_qsl(raw.decode("latin-1")))
+        pairs = parse_qsl(raw.decode("latin-1"))
+        query = dict(pairs)
+        cids = [value for name, value in pairs if name == "cid"]
+        if cids:
+            return await self._show(reply, HTTPStatus.OK, self._results.of_cids, principal, cids)
         limit = query.get("limit", "100")
         if not limit.isdecimal() or not 1 <= int(limit[:6]) <= PAGE_MAX:
             return _bad_body(f"limit is 1 to {PAGE_MAX}")
@@ -222,7 +226,6 @@ class Rest:
                 principal,
                 query.get("project") or principal.default_project,
                 state=query.get("state", ""),
-                cid=query.get("cid", ""),
                 session=query.get("session", ""),
                 after=query.get("after", ""),
                 limit=int(limit),

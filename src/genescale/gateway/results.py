@@ -19,6 +19,7 @@ from genescale.events.topics import RESULTS
 from genescale.gateway.admission import SOURCE, Refused, refusal_by_policy
 from genescale.gateway.delivery import Delivery, head_of
 from genescale.gateway.sessions import RESULT_PATH, Frame
+from genescale.gateway.submitting import QUEUED
 from genescale.gateway.tables import ANALYSES
 from genescale.protocol.frames import Failed, Result, encode
 from genescale.protocol.server_steps import Final as FinalFrame
@@ -39,6 +40,7 @@ NOT_FOUND: Final = Refused(code="not_found", message="there is no such analysis"
 
 _APPEND_TIMEOUT_S: Final = 60.0
 _WHOLE_BYTES_MAX: Final = 64 << 20
+_CID_ROWS_MAX: Final = 10_000
 _ERRORS_SHOWN: Final = 10
 
 
@@ -107,7 +109,6 @@ class Results:
         project: str,
         *,
         state: str = "",
-        cid: str = "",
         session: str = "",
         after: str = "",
         limit: int = 100,
@@ -117,7 +118,7 @@ class Results:
         if refusal is not None:
             return refusal
         where: list[Condition] = [("project", "=", project)]
-        for name, value in (("state", state), ("cid", cid), ("session", session)):
+        for name, value in (("state", state), ("session", session)):
             if value:
                 where.append((name, "=", value))
         created, _, identity = after.partition(".")
@@ -127,7 +128,19 @@ class Results:
         with self._tables.snapshot() as snapshot:
             rows = snapshot.select(ANALYSES, where, order_by=["created_ms"], descending=True, after=behind, limit=limit)
         last = rows[-1] if len(rows) == limit else None
-        return Page([_shown(row) for row in rows], f"{last['created_ms']}.{last['analysis_id']}" if last else None)
+        behind_last = f"{last['created_ms']}.{last['analysis_id']}" if last else None
+        return Page([_shown(row) for row in rows], behind_last)
+
+    def of_cids(self, principal: Principal, cids: Sequence[str]) -> Page:
+        """What this subject asked for under these cids, in whatever session: before a client repeats any of them."""
+        rows: list[Row] = []
+        with self._tables.snapshot() as snapshot:
+            for cid in dict.fromkeys(cids):
+                mine: Condition = ("subject", "=", principal.subject)
+                found = snapshot.select(ANALYSES, [("cid", "=", cid), mine], limit=_CID_ROWS_MAX)
+                rows += found or snapshot.select(ANALYSES, [*_items_of(cid), mine], limit=_CID_ROWS_MAX)
+        seen = [row for row in rows if decide(principal, "list", row["project"]).allowed]
+        return Page([_shown(row) for row in seen])
 
     def result(self, principal: Principal, analysis_id: str) -> Answer | Refused:
         """The newest answer, opened."""
@@ -205,12 +218,9 @@ class Results:
     def identities(self, session: str, cid: str) -> list[str]:
         """The analyses under a cid of a session: one, or all items of a batch."""
         with self._tables.snapshot() as snapshot:
-            where: list[Condition] = [("session", "=", session), ("cid", "=", cid)]
-            rows = snapshot.select(ANALYSES, where)
-            if not rows:
-                rows = snapshot.select(
-                    ANALYSES, [("session", "=", session), ("cid", ">", cid + "#"), ("cid", "<", cid + "$")]
-                )
+            mine: Condition = ("session", "=", session)
+            rows = snapshot.select(ANALYSES, [mine, ("cid", "=", cid)])
+            rows = rows or snapshot.select(ANALYSES, [mine, *_items_of(cid)])
         return [row["analysis_id"] for row in rows]
 
     def _row(self, principal: Principal, action: str, analysis_id: str) -> Row | Refused:
@@ -264,16 +274,22 @@ def cancelled_event(row: Mapping[str, object], time: str) -> Event:
     )
 
 
+def _items_of(cid: str) -> tuple[Condition, Condition]:
+    """The cids of all items of a batch: those that begin with `cid#`."""
+    return ("cid", ">", cid + "#"), ("cid", "<", cid + chr(ord("#") + 1))
+
+
 def _shown(row: Row) -> Analysis:
     finished = row["finished_ms"]
     asked = row["cancel_ms"]
+    stopping = asked is not None and row["state"] == QUEUED
     return Analysis(
         analysis_id=row["analysis_id"],
         project=row["project"],
         cid=row["cid"],
         mode=row["mode"],
         priority=row["priority"],
-        state=row["state"],
+        state="cancelling" if stopping else row["state"],
         revision=row["revision"],
         created_at=rfc3339(row["created_ms"]),
         finished_at=None if finished is None else rfc3339(finished),
