@@ -18,7 +18,8 @@ from genescale.store.object_port import Objects
 
 EMBEDDED: Final = ("mitochondrion", "clinical-panel")
 
-# A sequence that lies in one reference as surely as this is not looked for in the others: it takes half the time.
+# A sequence that lies in the mitochondrial genome as surely as this is not looked for in the clinical panel, whose
+# nearest copy agrees in 84 % of 1,000 bases: it takes half the time. A whole genome has nearer ones and is searched.
 _SURE_BASES: Final = 1_000
 _SURE_IDENTITY: Final = 0.99
 
@@ -28,6 +29,7 @@ class Search:
 
     def __init__(self, bundles: tuple[Bundle, ...]) -> None:
         self._bundles = bundles
+        self._apart = all(bundle.name in EMBEDDED for bundle in bundles)
         self._turn = threading.Lock()
         self._first: Aligner | None = None
         self._all: Aligner | None = None
@@ -39,7 +41,7 @@ class Search:
                 self._bundles = self._searched()
                 self._first = Aligner(self._bundles[0])
             answer = self._first.place_one(dna)
-            if len(self._bundles) == 1 or _is_sure(answer):
+            if len(self._bundles) == 1 or (self._apart and _is_sure(answer)):
                 return answer
             if self._all is None:
                 self._all = Aligner(self._bundles)
