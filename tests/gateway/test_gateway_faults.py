@@ -106,7 +106,8 @@ def test_gateways_that_run_at_once_on_the_real_log_number_everything_once(rooms,
     rooms.log.create_topics(TOPICS)
     sides = [rooms.side(f"g{n}") for n in range(2)]
     session = sides[0].index.open("ana", "p1", "h").session
-    sides[1].held.add(session)
+    for side in sides:
+        side.held.add(session)
     stop = threading.Event()
     threads = [threading.Thread(target=side.delivery.run, args=(stop,)) for side in sides]
     for thread in threads:

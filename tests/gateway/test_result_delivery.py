@@ -1,9 +1,11 @@
 """From the topic of results to numbered frames: once each, whoever projects, and readable again later."""
 
+import threading
+
 import msgspec
 import pytest
 
-from genescale.errors import Permanent
+from genescale.errors import DiskFull, Permanent
 from genescale.events.analysis_data import AnalysisResult
 from genescale.events.catalogue import new_event
 from genescale.events.envelope import to_record
@@ -154,6 +156,25 @@ def test_a_gateway_that_dies_between_reading_and_writing_leaves_it_to_the_next(r
     fresh = rooms.side("g2")
     fresh.deliver()
     assert [frame.seq for frame in frames(fresh, session)] == [1]
+
+
+def test_what_could_not_be_written_is_projected_when_it_can(rooms, side, session, monkeypatch):
+    taken = rooms.submit(side, "c1", session)
+    rooms.answer(taken.group_id)
+    stop, tries = threading.Event(), []
+    run = rooms.tables.run
+
+    def full(work):
+        tries.append(1)
+        if len(tries) < 3:
+            raise DiskFull("no space", after_s=0.01)
+        stop.set()
+        return run(work)
+
+    monkeypatch.setattr(rooms.tables, "run", full)
+    side.delivery.run(stop)
+    assert [frame.seq for frame in frames(side, session)] == [1]
+    assert len(tries) == 3
 
 
 def test_a_log_that_was_made_anew_has_another_epoch(rooms, side, session):

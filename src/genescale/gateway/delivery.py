@@ -17,7 +17,7 @@ from uuid import uuid4
 import msgspec
 
 from genescale.clock import Clock
-from genescale.errors import GenescaleError, InvalidEvent, Permanent
+from genescale.errors import GenescaleError, InvalidEvent, Permanent, Retryable
 from genescale.events.analysis_data import OUTPUT_BOUND
 from genescale.events.envelope import Event, from_record
 from genescale.events.log import EventLog, Record, Tail, TopicPartition
@@ -26,15 +26,19 @@ from genescale.events.topics import RESULTS
 from genescale.gateway.sessions import NewFrame, SessionIndex
 from genescale.gateway.submitting import rows_of
 from genescale.gateway.tables import ANALYSES, TAIL_POSITIONS
+from genescale.observability.logs import get_logger
 from genescale.security.sealing import Sealer, bound_to
 from genescale.store.tables import Row, Tables, Transaction
 
 RESULT_TYPE: Final = "genetic.analysis.result"
 UNREADABLE: Final = "failed"  # the state of an analysis whose answer cannot be opened any more
 
+_log = get_logger(__name__)
+
 OnFrames = Callable[[Mapping[str, int]], None]
 """Told, from the delivery's thread, which sessions now end at which number."""
 
+_AGAIN_S: Final = 0.5
 _PROJECTION: Final = "results"
 _RECORDS_MAX: Final = 2_000
 _CACHE_BYTES: Final = 32 << 20
@@ -86,6 +90,7 @@ class Delivery:
         self.counts = Counts()
         self.epoch, positions = self._begin(new_id)
         self._tail: Tail = log.tail([RESULTS], positions)
+        self._unprojected: Sequence[Record] = ()
 
     def _begin(self, new_id: Callable[[], str]) -> tuple[str, dict[TopicPartition, int]]:
         """Where to go on, and the name of the log's numbering. A log that is shorter than it was is another log."""
@@ -103,9 +108,13 @@ class Delivery:
         return self._tables.run(look)
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set; `wake` makes it look."""
+        """Until `stop` is set; `wake` makes it look. What cannot be written now is tried again; the rest is raised."""
         while not stop.is_set():
-            self.step(1.0)
+            try:
+                self.step(1.0)
+            except Retryable as error:
+                _log.warning("delivery waits", reason=str(error))
+                self._clock.wait(stop, error.after_s or _AGAIN_S)
 
     def wake(self) -> None:
         """Make a waiting `run` look at its `stop` now."""
@@ -117,9 +126,12 @@ class Delivery:
 
     def step(self, timeout_s: float = 0.0) -> int:
         """Read one batch, project it, tell the sessions. How many records there were."""
-        records = self._tail.poll(_RECORDS_MAX, timeout_s)
+        # What could not be projected is kept: the next batch would move the position beyond it.
+        records = self._unprojected or self._tail.poll(_RECORDS_MAX, timeout_s)
         if records:
+            self._unprojected = records
             ends = self.project(records)
+            self._unprojected = ()
             if ends:
                 self._on_frames(ends)
         return len(records)
