@@ -15,7 +15,6 @@ import contextlib
 import fcntl
 import os
 import threading
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -25,7 +24,7 @@ import apsw
 import msgspec
 
 from genescale.clock import Clock
-from genescale.errors import Fenced, GenescaleError, Retryable, TooLarge, UnknownTopic
+from genescale.errors import GenescaleError, Retryable, TooLarge, UnknownTopic
 from genescale.events import sqlite_groups as groups
 from genescale.events.append_watch import watch_append
 from genescale.events.log import (
@@ -36,15 +35,15 @@ from genescale.events.log import (
     PartitionBounds,
     PartitionLag,
     Position,
-    Record,
     TailStart,
     TopicPartition,
     TopicSpec,
     record_bytes,
 )
-from genescale.events.nudge import Nudger, Waiter
+from genescale.events.nudge import Nudger
+from genescale.events.sqlite_checkpoint import Checkpointer
+from genescale.events.sqlite_consumer import SqliteConsumer, group_channel
 from genescale.events.sqlite_file import (
-    PAGE_BYTES,
     TopicReader,
     TopicWriter,
     assert_sqlite_version,
@@ -52,30 +51,19 @@ from genescale.events.sqlite_file import (
     connect,
     explain,
     lay_out,
-    locked,
     remove_before,
 )
 from genescale.events.sqlite_recovery import recover, refused
 from genescale.events.sqlite_scrub import Scrub
+from genescale.events.sqlite_settings import SqliteSettings
+from genescale.events.sqlite_tail import SqliteTail
 from genescale.events.sqlite_writer import WriteFile, Writer
 from genescale.store.durable import sync_folder
 
 T = TypeVar("T")
 
-_DEAF_LOOK_S = 0.05  # how often a reader looks where the file system has no pipes
 _SCRUB_BYTES = 2 * 1024 * 1024  # per call of `maintain`: 3 GB a day, for about 20 ms of a core a minute
 _UPKEEP_ROWS = 5_000  # rows per transaction of the retention, so that nobody waits long behind it
-
-
-class SqliteSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What may be set; `config` documents each field for users."""
-
-    session_timeout_s: float = 6.0  # a paused owner is replaced after this long
-    heartbeat_s: float = 1.0  # a third of the session or less, so that one late beat costs nothing
-    poll_interval_max_s: float = 300.0  # an owner that handles one batch longer than this is taken for stuck
-    checkpoint_bytes: int = 16 * 1024 * 1024  # how large a write-ahead log grows before it is folded in
-    queue_records_max: int = 50_000  # records waiting for the disk, per process; above it `append` waits too
-    answer_timeout_s: float = 60.0  # how long a caller waits for the writer before it says so
 
 
 class SqliteLog:
@@ -95,7 +83,7 @@ class SqliteLog:
         self._catalogue = WriteFile(self.catalogue_path, connect(self.catalogue_path))
         self._reader = connect(self.catalogue_path, read_only=True)
         self._reader_lock = threading.Lock()
-        self._checkpointer = _Checkpointer(settings.checkpoint_bytes, self._give_up)
+        self._checkpointer = Checkpointer(settings.checkpoint_bytes, self._give_up)
         self._writer = Writer(
             clock,
             records_max=settings.queue_records_max,
@@ -226,7 +214,7 @@ class SqliteLog:
 
     # ---- reading ----
 
-    def tail(self, topics: Sequence[str], start: TailStart = "latest") -> "SqliteTail":
+    def tail(self, topics: Sequence[str], start: TailStart = "latest") -> SqliteTail:
         """See `EventLog`."""
         return SqliteTail(self, topics, start)
 
@@ -239,7 +227,7 @@ class SqliteLog:
         on_assigned: AssignmentListener | None = None,
         on_revoked: AssignmentListener | None = None,
         on_lost: AssignmentListener | None = None,
-    ) -> "SqliteConsumer":
+    ) -> SqliteConsumer:
         """See `EventLog`."""
         for topic in (*topics, *outputs):
             self.spec(topic)
@@ -340,12 +328,12 @@ class SqliteLog:
             self._writer.submit(self._catalogue, lambda: groups.renew(self._catalogue.connection, alive, expires_s))
         self._checkpointer.consider(self._catalogue)
 
-    def enlist(self, consumer: "SqliteConsumer") -> None:
+    def enlist(self, consumer: SqliteConsumer) -> None:
         """Keep this consumer's lease alive."""
         with self._lock:
             self._consumers.add(consumer)
 
-    def discharge(self, consumer: "SqliteConsumer") -> None:
+    def discharge(self, consumer: SqliteConsumer) -> None:
         """Stop keeping it alive."""
         with self._lock:
             self._consumers.discard(consumer)
@@ -402,348 +390,6 @@ class SqliteLog:
         self._nudger.close()
         with contextlib.suppress(OSError):
             os.close(self._open_lock)
-
-
-def group_channel(group: str) -> str:
-    """The channel on which a group's members call each other; topics cannot have such a name."""
-    return f"group={uuid.uuid5(uuid.NAMESPACE_URL, group)}"
-
-
-class _Cursor:
-    """Positions in several partitions, read in turn so that a busy partition does not starve the others."""
-
-    def __init__(self, log: SqliteLog) -> None:
-        self._log = log
-        self._readers: dict[str, TopicReader] = {}
-        self._turn = 0
-        self.next: dict[TopicPartition, int] = {}
-        self.paused: set[TopicPartition] = set()
-
-    def reader(self, topic: str) -> TopicReader:
-        found = self._readers.get(topic)
-        if found is None:
-            found = self._readers[topic] = self._log.open_reader(topic)
-        return found
-
-    def read(self, records_max: int) -> list[Record]:
-        found: list[Record] = []
-        for topic in sorted({seat.topic for seat in self.next}):
-            reader = self.reader(topic)
-            seats = [seat for seat in self.next if seat.topic == topic and seat not in self.paused]
-            self._turn += 1
-            start = self._turn % len(seats) if seats else 0
-            with reader.snapshot():
-                for seat in (*seats[start:], *seats[:start]):
-                    if len(found) >= records_max:
-                        break
-                    batch = reader.read(seat.partition, self.next[seat], records_max - len(found))
-                    if batch:
-                        self.next[seat] = batch[-1].offset + 1
-                        found += batch
-        return found
-
-    def close(self) -> None:
-        for reader in self._readers.values():
-            reader.close()
-        self._readers.clear()
-
-
-class SqliteTail:
-    """See `Tail`."""
-
-    def __init__(self, log: SqliteLog, topics: Sequence[str], start: TailStart) -> None:
-        self._log = log
-        self._cursor = _Cursor(log)
-        self._interrupted = False
-        self._closed = False
-        # Registered before the first look, so that nothing committed in between is slept through.
-        self._waiter = Waiter(log.directory / "wake", list(topics))
-        for topic in topics:
-            for number, (first, end) in log.bounds(topic).items():
-                seat = TopicPartition(topic, number)
-                if isinstance(start, str):
-                    self._cursor.next[seat] = first if start == "earliest" else end
-                else:
-                    self._cursor.next[seat] = start.get(seat, 0)
-
-    def poll(self, records_max: int, timeout_s: float) -> list[Record]:
-        """See `Tail`."""
-        deadline = self._log.clock.monotonic_s() + timeout_s
-        while True:
-            found = self._cursor.read(records_max)
-            left = deadline - self._log.clock.monotonic_s()
-            if found or self._interrupted or left <= 0:
-                self._interrupted = False
-                return found
-            self._waiter.wait(min(left, _DEAF_LOOK_S) if self._waiter.deaf else left)
-
-    def positions(self) -> dict[TopicPartition, int]:
-        """See `Tail`."""
-        return dict(self._cursor.next)
-
-    def wake(self) -> None:
-        """See `Tail`."""
-        self._interrupted = True
-        self._waiter.wake()
-
-    def close(self) -> None:
-        """See `Tail`."""
-        if not self._closed:
-            self._closed = True
-            self._cursor.close()
-            self._waiter.close()
-
-
-class SqliteConsumer:
-    """See `Consumer`."""
-
-    def __init__(
-        self,
-        log: SqliteLog,
-        group: str,
-        topics: tuple[str, ...],
-        outputs: tuple[str, ...],
-        on_assigned: AssignmentListener | None,
-        on_revoked: AssignmentListener | None,
-        on_lost: AssignmentListener | None,
-    ) -> None:
-        self._log, self._outputs = log, outputs
-        self._on_assigned, self._on_revoked, self._on_lost = on_assigned, on_revoked, on_lost
-        self.membership = groups.Membership(group, f"{os.getpid()}-{uuid.uuid4().hex[:12]}", topics)
-        self._partitions = {topic: log.spec(topic).partitions for topic in topics}
-        self._tokens: dict[TopicPartition, int] = {}
-        self._cursor = _Cursor(log)
-        self._epoch = -1
-        self._next_look_s = 0.0
-        self._last_poll_s = log.clock.monotonic_s()
-        self._interrupted = False
-        self._closed = False
-        self._waiter = Waiter(log.directory / "wake", [*topics, group_channel(group)])
-
-    @property
-    def member(self) -> str:
-        """See `Consumer`."""
-        return self.membership.member
-
-    def polled_lately(self, now_s: float) -> bool:
-        """False when the caller has not come back for so long that it must be taken for stuck."""
-        return now_s - self._last_poll_s < self._log.settings.poll_interval_max_s
-
-    def poll(self, records_max: int, timeout_s: float) -> list[Record]:
-        """See `Consumer`."""
-        clock = self._log.clock
-        deadline = clock.monotonic_s() + timeout_s
-        while True:
-            now_s = self._last_poll_s = clock.monotonic_s()
-            self._coordinate(now_s)
-            found = self._cursor.read(records_max)
-            now_s = clock.monotonic_s()
-            if found or self._interrupted or now_s >= deadline:
-                self._interrupted = False
-                return found
-            until = min(deadline, self._next_look_s, now_s + _DEAF_LOOK_S if self._waiter.deaf else deadline)
-            self._waiter.wait(until - now_s)
-
-    # ---- membership ----
-
-    def _coordinate(self, now_s: float) -> None:
-        """Follow the group: notice what was lost, give up what is too much, claim what is free."""
-        group = self.membership.group
-        if self._epoch >= 0:
-            epoch = self._log.read_catalogue(lambda db: groups.epoch(db, group))
-            if epoch == self._epoch and now_s < self._next_look_s:
-                return
-            self._next_look_s = now_s + self._log.settings.heartbeat_s
-            if self._log.read_catalogue(lambda db: groups.is_quiet(db, group, self._epoch, now_s)):
-                return
-        first = self._epoch < 0
-        outlook = self._look(now_s)
-        self._epoch = outlook.epoch
-        self._next_look_s = now_s + self._log.settings.heartbeat_s
-        if first:
-            self._log.enlist(self)
-        if outlook.lost:
-            self._forget(outlook.lost)
-            if self._on_lost:
-                self._on_lost(outlook.lost)
-        if outlook.claimed:
-            self._begin(outlook.claimed)
-        if outlook.release:
-            self._release(outlook.release)
-        if first or outlook.release:
-            self._log.nudge_group(group)
-
-    def _look(self, now_s: float) -> groups.Outlook:
-        lease_s = self._log.settings.session_timeout_s
-        return self._log.run_in_catalogue(
-            lambda: groups.look(self._log.catalogue, self.membership, self._tokens, self._partitions, now_s, lease_s)
-        )
-
-    def _release(self, seats: Sequence[TopicPartition]) -> None:
-        if self._on_revoked:
-            self._on_revoked(seats)
-        self._forget(seats)
-        self._log.run_in_catalogue(lambda: groups.release(self._log.catalogue, self.membership, seats))
-
-    def _begin(self, taken: Mapping[TopicPartition, groups.Claimed]) -> None:
-        """Shut the former owners out of the outputs, then start to read where the group stands."""
-        fence = Fence(self.membership.group, {seat: claimed.token for seat, claimed in taken.items()})
-        for output in self._outputs:
-            self._log.raise_fence(output, fence)
-        for seat, claimed in taken.items():
-            first, end = self._cursor.reader(seat.topic).bounds(seat.partition)
-            # Past the end only after a power cut in a topic that is not power-safe: its tail went, the position stayed.
-            self._cursor.next[seat] = first if claimed.position is None else min(max(first, claimed.position), end)
-            self._tokens[seat] = claimed.token
-        if self._on_assigned:
-            self._on_assigned(sorted(taken))
-
-    def _forget(self, seats: Iterable[TopicPartition]) -> None:
-        for seat in seats:
-            self._tokens.pop(seat, None)
-            self._cursor.next.pop(seat, None)
-            self._cursor.paused.discard(seat)
-
-    # ---- positions ----
-
-    def commit(self, positions: Mapping[TopicPartition, int]) -> None:
-        """See `Consumer`."""
-        if not positions:
-            return
-        self._owned(positions)
-        self._log.run_in_catalogue(lambda: groups.commit(self._log.catalogue, self.membership, self._tokens, positions))
-
-    def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int | None]:
-        """See `Consumer`."""
-        known = self._log.read_catalogue(lambda db: groups.positions(db, self.membership.group))
-        return {seat: known.get(seat) for seat in partitions}
-
-    def assignment(self) -> frozenset[TopicPartition]:
-        """See `Consumer`."""
-        return frozenset(self._tokens)
-
-    def fence(self, partitions: Iterable[TopicPartition]) -> Fence:
-        """See `Consumer`."""
-        wanted = self._owned(partitions)
-        return Fence(self.membership.group, {seat: self._tokens[seat] for seat in wanted})
-
-    def _owned(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
-        wanted = list(partitions)
-        for seat in wanted:
-            if seat not in self._tokens:
-                raise Fenced(
-                    f"group {self.membership.group!r}: {seat.topic}/{seat.partition} is not owned by this member"
-                )
-        return wanted
-
-    def pause(self, partitions: Iterable[TopicPartition]) -> None:
-        """See `Consumer`."""
-        self._cursor.paused.update(partitions)
-
-    def resume(self, partitions: Iterable[TopicPartition]) -> None:
-        """See `Consumer`."""
-        self._cursor.paused.difference_update(partitions)
-
-    def seek(self, partition: TopicPartition, offset: int) -> None:
-        """See `Consumer`."""
-        self._owned([partition])
-        self._cursor.next[partition] = offset
-
-    def wake(self) -> None:
-        """See `Consumer`."""
-        self._interrupted = True
-        self._waiter.wake()
-
-    def close(self) -> None:
-        """See `Consumer`."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._tokens and self._on_revoked:
-            self._on_revoked(sorted(self._tokens))
-        self._log.discharge(self)
-        if self._epoch >= 0:
-            with contextlib.suppress(Retryable):  # a log that takes nothing now: the lease will end by itself
-                self._log.run_in_catalogue(lambda: groups.leave(self._log.catalogue, self.membership))
-                self._log.nudge_group(self.membership.group)
-        self._forget(list(self._tokens))
-        self._cursor.close()
-        self._waiter.close()
-
-
-class _Checkpointer:
-    """Folds write-ahead logs into their files, in a thread of its own. A lock makes one process of all the owner."""
-
-    def __init__(self, bytes_max: int, on_failure: Callable[[GenescaleError], None]) -> None:
-        self._bytes_max, self._on_failure = bytes_max, on_failure
-        self._wanted: dict[Path, WriteFile] = {}
-        self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
-        self._closed = False
-
-    def consider(self, file: WriteFile) -> None:
-        """Called after a commit: start folding when the log has grown enough."""
-        if file.wal_pages * PAGE_BYTES < self._bytes_max or self._closed:
-            return
-        with self._changed:
-            self._wanted[file.path] = file
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="genescale-checkpoint", daemon=True)
-                self._thread.start()
-            self._changed.notify()
-
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                while not self._wanted and not self._closed:
-                    self._changed.wait()
-                if self._closed:
-                    return
-                _, file = self._wanted.popitem()
-            try:
-                self.fold(file)
-            except GenescaleError as error:  # from here on every caller of the log is told
-                self._on_failure(error)
-
-    def fold(self, file: WriteFile) -> bool:
-        """Fold one log in, unless another process is doing it. True when all of it went in."""
-        try:
-            return self._fold(file)
-        except (apsw.Error, OSError) as error:
-            reason = explain(error, file.path)
-            if isinstance(reason, Retryable):  # a long reader, or a full disk: next time
-                return False
-            raise reason from error
-
-    def _fold(self, file: WriteFile) -> bool:
-        descriptor = os.open(file.path.with_name(file.path.name + ".checkpoint"), os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return False
-        try:
-            with contextlib.closing(connect(file.path)) as connection:
-                frames, folded = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-                if frames * PAGE_BYTES > 2 * self._bytes_max:
-                    # Readers kept the log from starting over; wait for them once, with the writers' queue held.
-                    with locked(file.lock_path):
-                        frames, folded = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
-                return frames == folded
-        finally:
-            os.close(descriptor)
-
-    def fold_all(self, files: Iterable[WriteFile]) -> int:
-        """Fold these now; how many went in whole."""
-        return sum(self.fold(file) for file in files)
-
-    def close(self) -> None:
-        """Stop the thread; a fold under way is finished first."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-        if self._thread:
-            self._thread.join()
 
 
 def _resolved(value: T) -> "Future[T]":
