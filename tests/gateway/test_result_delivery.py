@@ -254,6 +254,24 @@ def test_cancelled_twice_is_one_answer(rooms, side, session):
     assert (late.code, late.status) == ("already_finished", 409)
 
 
+def test_a_whole_batch_is_stopped_by_one_append(rooms, side, session, monkeypatch):
+    taken = [rooms.submit(side, f"b#{n}", session).group_id for n in range(5)]
+    rooms.answer(taken[2])
+    side.deliver()
+    appends = []
+    append = rooms.log.append
+    monkeypatch.setattr(rooms.log, "append", lambda records: appends.append(records) or append(records))
+    answers = side.results.cancel_all(ANALYST, [*side.results.identities(session, "b"), "invented"])
+    assert sorted(getattr(answer, "code", "cancelling") for answer in answers) == [
+        "already_finished",
+        *["cancelling"] * 4,
+        "not_found",
+    ]
+    assert [len(records) for records in appends] == [4]
+    side.deliver()
+    assert side.index.ends([session]) == {session: 5}
+
+
 def test_a_cancellation_that_comes_too_late_changes_nothing(rooms, side, session):
     taken = rooms.submit(side, "c1", session)
     rooms.answer(taken.group_id)

@@ -19,14 +19,14 @@ from genescale.events.topics import RESULTS
 from genescale.gateway.admission import SOURCE, Refused, refusal_by_policy
 from genescale.gateway.delivery import Delivery, head_of
 from genescale.gateway.sessions import RESULT_PATH, Frame
-from genescale.gateway.submitting import QUEUED
+from genescale.gateway.submitting import QUEUED, rows_of
 from genescale.gateway.tables import ANALYSES
 from genescale.protocol.frames import Failed, Result, encode
 from genescale.protocol.server_steps import Final as FinalFrame
 from genescale.security.policy import DataClass, decide
 from genescale.security.principal import Principal
 from genescale.store.object_port import ObjectReference, Objects
-from genescale.store.tables import Condition, Row, Tables
+from genescale.store.tables import Condition, Row, Tables, Transaction
 
 FRAME_DATA_BYTES_MAX: Final = 131_072
 NOT_FINISHED: Final = Refused(
@@ -41,6 +41,7 @@ NOT_FOUND: Final = Refused(code="not_found", message="there is no such analysis"
 _APPEND_TIMEOUT_S: Final = 60.0
 _WHOLE_BYTES_MAX: Final = 64 << 20
 _CID_ROWS_MAX: Final = 10_000
+_AT_ONCE: Final = 1_000
 _ERRORS_SHOWN: Final = 10
 
 
@@ -198,22 +199,23 @@ class Results:
 
     def cancel(self, principal: Principal, analysis_id: str) -> Analysis | Refused:
         """Ask to stop. The final `cancelled` is an answer like any other: the first one counts, whoever wrote it."""
-        row = self._row(principal, "cancel", analysis_id)
-        if isinstance(row, Refused):
-            return row
-        if row["revision"] > 0:
-            return Refused(
-                code="already_finished", message="this analysis has its answer already", status=HTTPStatus.CONFLICT
-            )
+        return self.cancel_all(principal, [analysis_id])[0]
+
+    def cancel_all(self, principal: Principal, identities: Sequence[str]) -> list[Analysis | Refused]:
+        """The same for many at the price of one: a batch is stopped by one transaction and one append."""
+        with self._tables.snapshot() as snapshot:
+            rows = rows_of(snapshot, identities)
+        answers = [_may_cancel(principal, rows.get(identity)) for identity in identities]
+        stopped = [row for row in answers if not isinstance(row, Refused)]
         now_ms = self._clock.wall_ms()
-        if row["cancel_ms"] is None:
-            key: list[Condition] = [("analysis_id", "=", analysis_id)]
-            self._tables.run(lambda tx: tx.update(ANALYSES, key, {"cancel_ms": now_ms}))
-            row["cancel_ms"] = now_ms
-        # Asked again it is appended again: the gateway that recorded the wish may have died before it appended.
-        event = cancelled_event(row, rfc3339(now_ms))
-        self._log.append([to_record(event, RESULTS)]).result(_APPEND_TIMEOUT_S)
-        return _shown(row)
+        fresh = [row["analysis_id"] for row in stopped if row["cancel_ms"] is None]
+        if fresh:
+            self._tables.run(lambda tx: _record_wish(tx, fresh, now_ms))
+        if stopped:
+            # Asked again it is appended again: the gateway that recorded the wish may have died before it appended.
+            events = [cancelled_event(row, rfc3339(now_ms)) for row in stopped]
+            self._log.append([to_record(event, RESULTS) for event in events]).result(_APPEND_TIMEOUT_S)
+        return [row if isinstance(row, Refused) else _shown(_asked(row, now_ms)) for row in answers]
 
     def identities(self, session: str, cid: str) -> list[str]:
         """The analyses under a cid of a session: one, or all items of a batch."""
@@ -251,6 +253,29 @@ class Results:
             return self._delivery.open_data(event)
         except Permanent:
             return None
+
+
+def _may_cancel(principal: Principal, row: Row | None) -> Row | Refused:
+    if row is None or not decide(principal, "cancel", row["project"]).known:
+        return NOT_FOUND
+    refusal = refusal_by_policy(principal, "cancel", row["project"])
+    if refusal is not None:
+        return refusal
+    if row["revision"] > 0:
+        return Refused(
+            code="already_finished", message="this analysis has its answer already", status=HTTPStatus.CONFLICT
+        )
+    return row
+
+
+def _record_wish(tx: Transaction, identities: Sequence[str], now_ms: int) -> None:
+    for start in range(0, len(identities), _AT_ONCE):
+        some = identities[start : start + _AT_ONCE]
+        tx.update(ANALYSES, [("analysis_id", "in", some), ("cancel_ms", "=", None)], {"cancel_ms": now_ms})
+
+
+def _asked(row: Row, now_ms: int) -> Row:
+    return row if row["cancel_ms"] is not None else {**row, "cancel_ms": now_ms}
 
 
 def cancelled_event(row: Mapping[str, object], time: str) -> Event:
