@@ -13,6 +13,8 @@ from genescale.gateway.pages import Page
 from genescale.gateway.platform import Remembered
 from genescale.gateway.replies import Header, Receive, Reply, Scope, Send
 from genescale.gateway.rest import Rest
+from genescale.gateway.sign_in import SignIn
+from genescale.gateway.socket import Stream
 from genescale.observability import probe
 from genescale.observability.logs import get_logger
 
@@ -37,10 +39,19 @@ class Gateway:
     """The ASGI application."""
 
     def __init__(
-        self, *, pages: Mapping[str, Page], platform: Remembered, ready: probe.Check, rest: Rest | None = None
+        self,
+        *,
+        pages: Mapping[str, Page],
+        platform: Remembered,
+        ready: probe.Check,
+        rest: Rest | None = None,
+        sign_in: SignIn | None = None,
+        stream: Stream | None = None,
     ) -> None:
         self._pages = pages
         self._rest = rest
+        self._sign_in = sign_in
+        self._stream = stream
         self._platform = platform
         self._ready = ready
 
@@ -50,7 +61,9 @@ class Gateway:
             await self._http(scope, receive, send)
         elif scope["type"] == "lifespan":
             await _lifespan(receive, send)
-        else:  # a WebSocket: nothing is served there yet; closing before the accept answers 403
+        elif self._stream is not None and self._stream.serves(scope["path"]):
+            await self._stream.answer(scope, receive, send)
+        else:  # a WebSocket at a path that has none: closing before the accept answers 403
             await receive()
             await send({"type": "websocket.close", "code": 1000})
 
@@ -58,8 +71,11 @@ class Gateway:
         method: str = scope["method"]
         reply = Reply(send, with_body=method != "HEAD")
         path: str = scope["path"]
-        if self._rest is not None and self._rest.serves(path):
-            await self._rest.answer(scope, receive, reply)
+        if self._sign_in is not None and self._sign_in.serves(path):
+            await self._sign_in.answer(scope, reply)
+        elif self._rest is not None and self._rest.serves(path):
+            if self._sign_in is None or await self._sign_in.looked_up(scope, reply):
+                await self._rest.answer(scope, receive, reply)
         elif not (path in self._pages or path in PROBE_PATHS or path == PLATFORM_PATH):
             await reply.problem(HTTPStatus.NOT_FOUND, f"nothing is served here; try /, {PLATFORM_PATH} or /health")
         elif method not in {"GET", "HEAD"}:
