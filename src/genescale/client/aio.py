@@ -289,7 +289,7 @@ class Client:
             self._kept.frameless = [*self._kept.frameless[1 - ANSWERED_MAX :], answer.cid]
         if item:
             self._kept.answered.setdefault(base, []).append(answer.cid)
-        if base not in self._machine.waiting:
+        if not self._machine.is_waiting(base):
             self._forget(base)
         self._cid_of.pop(answer.analysis_id, None)
         self._dirty = True

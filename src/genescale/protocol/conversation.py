@@ -138,6 +138,10 @@ class Conversation:
         """The cids without their last answer."""
         return frozenset(self._asks)
 
+    def is_waiting(self, cid: str) -> bool:
+        """Whether this cid still gets an answer."""
+        return cid in self._asks
+
     def step(self, event: Event, now_s: float) -> list[Action]:
         """What to do about `event`. After `Stop` only `TakeBack` and `Refreshed` begin again."""
         self._now_s = now_s

@@ -355,8 +355,8 @@ def decode_server(text: str | bytes) -> ServerFrame | None:
     try:
         return _SERVER.decode(text)
     except msgspec.ValidationError:
-        tag = _TAG.decode(text).get("type")
-        if tag is not None and msgspec.json.decode(tag) in SERVER_TYPES:
+        tag = msgspec.json.decode(_TAG.decode(text).get("type", b"null"))
+        if isinstance(tag, str) and tag in SERVER_TYPES:
             raise
         return None
 
