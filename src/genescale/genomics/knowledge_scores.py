@@ -100,14 +100,7 @@ def cadd(files: Sequence[Path], bundle_dir: Path, progress: Progress | None) -> 
         files=_digests(files),
     )
 
-    def facts() -> _Facts:
-        for file in files:
-            yield from _opening(files, file)
-            for number, line in lines(file, progress):
-                if line and not line.startswith("#"):
-                    yield _table_fact(number, line.split("\t"), (0, 1, 2, 3), (4, 5))
-
-    return source, facts()
+    return source, _lines_of_tables(files, progress, (4, 5))
 
 
 def revel(files: Sequence[Path], bundle_dir: Path, progress: Progress | None) -> tuple[Source, _Facts]:
@@ -176,14 +169,7 @@ def alphamissense(files: Sequence[Path], bundle_dir: Path, progress: Progress | 
         files=_digests(files),
     )
 
-    def facts() -> _Facts:
-        for file in files:
-            yield from _opening(files, file)
-            for number, line in lines(file, progress):
-                if line and not line.startswith("#"):
-                    yield _table_fact(number, line.split("\t"), (0, 1, 2, 3), (8,), (9,))
-
-    return source, facts()
+    return source, _lines_of_tables(files, progress, (8,), (9,))
 
 
 def spliceai(files: Sequence[Path], bundle_dir: Path, progress: Progress | None) -> tuple[Source, _Facts]:
@@ -240,6 +226,17 @@ def _splice_facts(row: VcfRow, info: InfoReader) -> _Facts:
             yield Rejected(row.line, problem or "no_score")
         else:
             yield Fact(row.line, row.contig, row.position, row.ref, parts[0], (parts[1] or None, max(scores), *numbers))
+
+
+def _lines_of_tables(
+    files: Sequence[Path], progress: Progress | None, scores: Sequence[int], words: Sequence[int] = ()
+) -> _Facts:
+    """Tables that begin with contig, position, REF and ALT, between tabs."""
+    for file in files:
+        yield from _opening(files, file)
+        for number, line in lines(file, progress):
+            if line and not line.startswith("#"):
+                yield _table_fact(number, line.split("\t"), (0, 1, 2, 3), scores, words)
 
 
 def _table_fact(
