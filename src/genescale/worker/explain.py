@@ -85,6 +85,8 @@ def _kind(variant: Mapping[str, Any]) -> str:
 def _effect(picked: Mapping[str, Any]) -> str:
     term = picked["terms"][0] if picked["terms"] else ""
     does = _DOES.get(term, f"is a {term.replace('_', ' ')}")
+    if term == "missense_variant" and "-" in str(picked.get("protein_position", "")):
+        does = "changes some amino acids of the protein"
     gene = picked.get("gene") or picked["transcript"]
     rna = _RNAS.get(picked["biotype"])
     name = picked.get("hgvsp") or picked.get("hgvsc")
@@ -107,9 +109,9 @@ def _clinical(known: Mapping[str, Any]) -> list[str]:
 
 
 def _seen(source: str, share: float, column: str) -> str:
-    among = "people, homoplasmic" if column == "af_hom" else "copies of the chromosome"
     if share <= 0:
-        return f"{source} lists it, and in none of its {among}."
+        return f"{source} lists it, {'homoplasmic in nobody' if column == 'af_hom' else 'and saw it in nobody'}."
+    among = "people, homoplasmic" if column == "af_hom" else "copies of the chromosome"
     return f"{source} has it in about {_one_in(share)} {among}."
 
 

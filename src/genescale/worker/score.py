@@ -14,10 +14,13 @@ _OF: Final = 5
 # ClinVar's classes, as the bundles spell them, and how soon to look: 5 is first.
 _CLINVAR: Final[Mapping[str, int]] = {
     "pathogenic": 5,
+    "pathogenic_or_likely": 5,
     "likely_pathogenic": 4,
     "conflicting": 3,
     "uncertain": 3,
+    "risk": 3,
     "likely_benign": 1,
+    "benign_or_likely": 1,
     "benign": 1,
 }
 _IMPACT: Final[Mapping[str, int]] = {"HIGH": 4, "MODERATE": 3, "LOW": 2, "MODIFIER": 1}
