@@ -124,6 +124,13 @@ def test_a_repeat_with_the_same_key_is_the_same_analysis_and_another_body_a_conf
     assert len(door.rooms.on_topic("genetic-data-raw")) == 2
 
 
+def test_the_trace_of_a_request_goes_with_it_when_it_can_be_read(door):
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    door.submit(traceparent=trace)
+    door.submit(traceparent="what\x01ever")
+    assert [event.extensions.get("traceparent") for event in door.rooms.on_topic("genetic-data-raw")].count(trace) == 1
+
+
 def test_without_a_key_one_is_made_and_told(door):
     first = door.submit()
     assert door.submit()["analysis_id"] != first["analysis_id"]
@@ -192,7 +199,17 @@ def test_pages_neither_overlap_nor_skip(door):
     assert door("GET", query="cid=k3", who="cli")[1]["analyses"] == []  # cids belong to who used them
     assert door("GET", query="state=success")[1]["analyses"] == []
     assert door("GET", query="project=p1", who="eve")[0] == 404
-    for query in ("limit=0", "limit=x", "limit=501", "limit=99999999999999", "after=x", "after=1.", "x" * 9_000):
+    for query in (
+        "limit=0",
+        "limit=x",
+        "limit=501",
+        "limit=99999999999999",
+        "after=x",
+        "after=1.",
+        "state=%00",
+        "cid=" + "x" * 200,
+        "x" * 9_000,
+    ):
         assert door("GET", query=query)[0] in (400, 422), query
 
 

@@ -34,9 +34,11 @@ Authenticate: TypeAlias = Callable[[Iterable[Header]], Principal | None]
 
 _BODY_S: Final = 30.0
 _QUERY_BYTES_MAX: Final = 8_000  # fifty cids of 64 characters, and room
+_VALUE_MAX: Final = 128
 _SMALL_BYTES: Final = 32_768  # above it checking and sealing would hold up everybody else on the loop
 _LOOKING: Final = frozenset({"GET", "HEAD"})
 _KEY: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _IDENTITY: Final = re.compile(r"[0-9a-f-]{36}")
 _UNAUTHENTICATED: Final = Refused(
     code="unauthenticated", message="sign in, or send a bearer token", status=HTTPStatus.UNAUTHORIZED
@@ -145,6 +147,8 @@ class Rest:
             return body
         cid = _header(scope, b"idempotency-key") or self._new_key()
         traceparent = _header(scope, b"traceparent")
+        if traceparent is not None and not _TRACEPARENT.fullmatch(traceparent):
+            traceparent = None  # W3C: what cannot be read is as if it were not there
         if len(body) <= _SMALL_BYTES:
             admitted = self._admit(principal, body, cid, traceparent)
         else:
@@ -213,6 +217,8 @@ class Rest:
         if len(raw) > _QUERY_BYTES_MAX:
             return _bad_body("the query is too long")
         pairs = parse_qsl(raw.decode("latin-1"))
+        if not all(value.isprintable() and len(value) <= _VALUE_MAX for _, value in pairs):
+            return _bad_body(f"the values of the query are texts of at most {_VALUE_MAX} characters")
         query = dict(pairs)
         cids = [value for name, value in pairs if name == "cid"]
         if cids:
