@@ -275,7 +275,8 @@ def test_the_allele_is_written_as_vep_does() -> None:
 
 
 def resources(bundle: bytes) -> list[dict[str, Any]]:
-    fhir = pytest.importorskip("fhir.resources.R4B.bundle", reason="fhir.resources is missing")
+    from fhir.resources.R4B import bundle as fhir  # noqa: PLC0415 - slow to import, and only here
+
     fhir.Bundle.model_validate_json(bundle)
     read = json.loads(bundle)
     there = {entry["fullUrl"] for entry in read["entry"]}
@@ -404,8 +405,9 @@ def test_changes_have_terms_of_the_sequence_ontology() -> None:
 
 
 def packet(content: bytes) -> Any:
-    schema = pytest.importorskip("phenopackets.schema.v2", reason="phenopackets is missing")
-    json_format = pytest.importorskip("google.protobuf.json_format")
+    import phenopackets.schema.v2 as schema  # noqa: PLC0415
+    from google.protobuf import json_format  # noqa: PLC0415
+
     read = json_format.Parse(content, schema.Phenopacket())
     # And back: nothing is lost, nothing is added. Protobuf leaves out the words that stand for nothing known.
     unsaid = '"(interpretationStatus|acmgPathogenicityClassification|therapeuticActionability)":"[A-Z_]+",'
