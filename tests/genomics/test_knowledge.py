@@ -353,7 +353,7 @@ def test_facts_become_texts_beside_their_variants(own: Path):
     with Bundle.open(own) as bundle:
         knowledge = Knowledge.open(bundle)
         names = [field.name for field in fact_fields(knowledge)]
-        assert names == ["clinvar.rs", "clinvar.significance", "clinvar.score", "gnomad.rs", "gnomad.af"]
+        assert names == ["clinvar.rs", "clinvar.significance", "clinvar.score", "gnomad.rs", "gnomad.af", "known_parts"]
         asked = ["gnomad.af", "existing_variation", "clinical_significance", "clinvar.score"]
         texts = FactWriter(knowledge, asked).write(
             variants(bundle, ("chr1", 5, "A", "G"), ("chr1", 5, "A", "C"), ("chr1", 5, "A", "T"))

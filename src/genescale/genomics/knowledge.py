@@ -36,8 +36,11 @@ from genescale.genomics.variants import (
     PAST_END,
     PLACEHOLDER,
     REF_MISMATCH,
+    SNV,
     STAR,
+    SUBSTITUTION,
     UNKNOWN_CONTIG,
+    Row,
     Variants,
 )
 
@@ -109,6 +112,20 @@ class Known(NamedTuple):
     position: int
     ref: str
     alt: str
+
+
+class Part(NamedTuple):
+    """One base of a substitution of several, as a variant of its own: what is known of it is not known of the whole.
+
+    `variant` is the row of the whole; `rows` has the row of each source that knows the part, those alone.
+    """
+
+    variant: int
+    contig: int
+    position: int
+    ref: str
+    alt: str
+    rows: dict[str, int]
 
 
 class Facts:
@@ -269,6 +286,36 @@ class Knowledge(Mapping[str, Facts]):
             rows = found[name] = np.empty(count, np.int64)
             self[name].table.find(0, count, contig, key.data, form.data, ref, alt, text, rows.data)
         return found
+
+    def parts(self, variants: Variants, sources: Iterable[str] | None = None) -> list[Part]:
+        """The known single bases of substitutions of several bases, in order; none for any other variant.
+
+        Two neighbouring changes of raw DNA are one substitution, and sources mostly know the single ones. Whether they
+        mean the same together, no source says: never show these facts as those of the whole.
+        """
+        count = variants.count
+        which = np.flatnonzero((variants.kind[:count] == SUBSTITUTION) & ((variants.flags[:count] & UNUSABLE) == 0))
+        rows: list[Row] = []
+        for whole in which.tolist():
+            contig, start = int(variants.contig[whole]), int(variants.start[whole])
+            for at, (ref, alt) in enumerate(zip(variants.ref(whole), variants.alt(whole), strict=True), start):
+                if ref != alt and ref in _BASES and alt in _BASES:
+                    rows.append(Row(whole, 1, contig, at, at, at, SNV, SNV, 0, ref, alt, 0))
+        if not rows:
+            return []
+        found = self.lookup(Variants.of_rows(rows), sources)
+        parts = [
+            Part(
+                row.record,
+                row.contig,
+                row.start,
+                row.ref,
+                row.alt,
+                {source: int(known[i]) for source, known in found.items() if known[i] >= 0},
+            )
+            for i, row in enumerate(rows)
+        ]
+        return [part for part in parts if part.rows]
 
     def variants_of_rs(self, rs: str | int) -> list[Known]:
         """The variants that any source knows under this dbSNP number (`rs699`, or 699), one for each allele and source.

@@ -1,7 +1,8 @@
 """Known facts as texts beside variants: what `annotate` writes for fields such as `clinvar.stars`.
 
 A field is named `<source>.<column>`. Two more gather what several sources say: `existing_variation` (dbSNP numbers) and
-`clinical_significance` (the publishers' words). What a source does not say is an empty text.
+`clinical_significance` (the publishers' words). `known_parts` tells of a substitution of several bases what is known of
+its single bases; the other fields never do. What a source does not say is an empty text.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from genescale.genomics.variants import Variants
 
 EXISTING: Final = "existing_variation"
 SIGNIFICANCE: Final = "clinical_significance"
+PARTS: Final = "known_parts"
 Mask = NDArray[np.bool_]
 _SIGNS: Final[Mapping[str, Callable[[Any, Any], Mask]]] = {
     "=": np.equal,
@@ -63,12 +65,16 @@ class FactField:
 
 
 def fact_fields(knowledge: Knowledge) -> list[FactField]:
-    """All fields `<source>.<column>` of a bundle, in the order of its sources."""
-    return [
+    """All fields `<source>.<column>` of a bundle, in the order of its sources, and `known_parts`."""
+    fields = [
         FactField(f"{source}.{name}", f"{column.meaning} ({source} {facts.version})", column.kind not in _WORDS)
         for source, facts in knowledge.items()
         for name, column in facts.columns.items()
     ]
+    if fields:
+        meaning = "Of a substitution of several bases: its single bases that a source knows, and by whom. Not the whole"
+        fields.append(FactField(PARTS, meaning, numeric=False))
+    return fields
 
 
 class FactWriter:
@@ -81,6 +87,7 @@ class FactWriter:
         self._knowledge = knowledge
         self._width = len(names)
         self._arena = _Arena()
+        self._of_parts = [at for at, name in enumerate(names) if name == PARTS]
         self._parts = [(at, *part) for at, name in enumerate(names) for part in self._columns(name)]
         self._sources = list(dict.fromkeys(part[1] for part in self._parts))
 
@@ -96,7 +103,22 @@ class FactWriter:
             if len(which):
                 low, high = column.places(found[source][which], self._arena)
                 self._put(begin, end, which + at * count, low, high)
+        for at in self._of_parts:
+            for whole, text in self._part_texts(variants).items():
+                begin[at * count + whole], end[at * count + whole] = self._arena.place(text)
         return FactTexts(self._arena.pool, begin, end, count)
+
+    def _part_texts(self, variants: Variants) -> dict[int, bytes]:
+        """By variant: `15235A>G(clinvar:Benign/gnomad/mitomap)&15236A>G(gnomad)`."""
+        texts: dict[int, list[str]] = {}
+        for part in self._knowledge.parts(variants):
+            told: list[str] = []
+            for source, row in part.rows.items():
+                facts = self._knowledge[source]
+                word = facts.value("significance", row) if "significance" in facts.columns else None
+                told.append(f"{source}:{word}" if word else source)
+            texts.setdefault(part.variant, []).append(f"{part.position}{part.ref}>{part.alt}({'/'.join(told)})")
+        return {whole: "&".join(one).encode() for whole, one in texts.items()}
 
     def _put(
         self,
@@ -121,6 +143,8 @@ class FactWriter:
         """The sources that speak in this field, and their columns."""
         if name == EXISTING:
             return [(n, _Column(facts, "rs", "rs")) for n, facts in self._knowledge.items() if "rs" in facts.columns]
+        if name == PARTS:
+            return []
         if name == SIGNIFICANCE:
             clinical = ((n, facts) for n, facts in self._knowledge.items() if "significance" in facts.columns)
             return [(n, _Column(facts, "significance")) for n, facts in clinical]

@@ -27,7 +27,7 @@ from genescale.genomics import bundle as flags
 from genescale.genomics.bundle import Bundle
 from genescale.genomics.field_names import told
 from genescale.genomics.knowledge import Knowledge
-from genescale.genomics.knowledge_fields import comparison, fact_fields
+from genescale.genomics.knowledge_fields import PARTS, comparison, fact_fields
 from genescale.genomics.terms import IMPACTS, TERMS
 from genescale.genomics.variants import Variants
 
@@ -146,7 +146,8 @@ class Filter:
         source, _, column = name.partition(".")
         if source not in self._knowledge or column not in self._knowledge[source].columns:
             self._at -= 1
-            there = told((field.name for field in fact_fields(self._knowledge)), name) or "no known facts"
+            names = (field.name for field in fact_fields(self._knowledge) if field.name != PARTS)
+            there = told(names, name) or "no known facts"
             raise self._fault(f"the reference has no field {name!r}; it has {there}")
         sign, values = "", list[str]()
         if self._at < len(self._words) and self._words[self._at][0] in _SIGNS:
