@@ -1,4 +1,4 @@
-"""Real data that lies beside the checkout on a developer's machine and never inside it (`docs/how-to/` says what it is)."""
+"""Real data that lies beside the checkout on a developer's machine and never inside it (`docs/how-to/` says what)."""
 
 import os
 from pathlib import Path
@@ -12,5 +12,7 @@ def shared_data(path: str) -> Path:
     """The file or folder `path` below the shared data, or a skip that says what is missing and how to point at it."""
     found = HOME / path
     if not found.exists():
-        pytest.skip(f"the shared data {path} is not beside this checkout; GENESCALE_SHARED_DATA=FOLDER says where it is")
+        pytest.skip(
+            f"the shared data {path} is not beside this checkout; GENESCALE_SHARED_DATA=FOLDER says where it is"
+        )
     return found

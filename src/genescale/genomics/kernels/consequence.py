@@ -918,7 +918,6 @@ class Judge:
             self._number(row)
         terms: cython.ulonglong
         vep: cython.ulonglong
-        bit: cython.int
         rules: cython.uint = 0 if self.strict else ALL_RULES
         self.alternatives = False
         terms = self._terms(rules)
