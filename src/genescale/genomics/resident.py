@@ -169,7 +169,8 @@ class Resident:
             one["protein_position"] = _span(aa, aa_end)
         at, ref, alt, codon_at, codon_ref, codon_alt = peptides
         if ref or alt:
-            one["amino_acids"] = f"{text[at : at + ref] or '-'}/{text[at + ref : at + ref + alt] or '-'}"
+            before, after = text[at : at + ref] or "-", text[at + ref : at + ref + alt] or "-"
+            one["amino_acids"] = before if before == after else f"{before}/{after}"
         if codon_ref or codon_alt:
             middle = codon_at + codon_ref
             one["codons"] = f"{text[codon_at:middle] or '-'}/{text[middle : middle + codon_alt] or '-'}"
