@@ -8,7 +8,7 @@ import pytest
 from genescale.errors import DiskFull, Permanent
 from genescale.events.analysis_data import AnalysisResult
 from genescale.events.catalogue import new_event
-from genescale.events.envelope import to_record
+from genescale.events.envelope import Event, to_record
 from genescale.events.log import NewRecord, append_now
 from genescale.events.memory import MemoryLog
 from genescale.events.topics import RESULTS, TOPICS
@@ -103,6 +103,21 @@ def test_a_result_that_says_another_project_is_not_believed(rooms, side, session
     side.deliver()
     assert side.results.find(ANALYST, taken.group_id).state == "queued"
     assert side.delivery.counts.unknown == 1
+
+
+@pytest.mark.parametrize(("subject", "status"), [("", None), ("a\x00b", "x\x00y"), ("x" * 5_000, "odd")])
+def test_no_record_can_stop_delivery(rooms, side, session, subject, status):
+    taken = rooms.submit(side, "c1", session)
+    told = {} if status is None else {"status": status}
+    for number, name in enumerate((subject, taken.group_id)):
+        event = Event(
+            id=f"e{number}", source="/x", type="genetic.analysis.result", subject=name, extensions=told, data=b"{{"
+        )
+        append_now(rooms.log, [to_record(event, RESULTS)])
+    side.deliver()
+    assert side.results.find(ANALYST, taken.group_id).state == "failed"
+    (final,) = side.results.finals(CLINICIAN, side.index.frames(session, 0, 9))
+    assert decode_server(final.text).code == "RESULT_UNREADABLE"
 
 
 def test_of_two_gateways_one_numbers_and_both_tell(rooms, side, session):
@@ -226,6 +241,18 @@ def test_a_large_result_comes_as_its_summary_and_a_link(rooms, side, session):
     assert frame.result_url == f"/api/v1/analyses/{taken.group_id}/result"
     assert msgspec.json.decode(frame.data)["summary"] == {"n": 2}
     assert len(side.results.result(CLINICIAN, taken.group_id).data) > 150_000
+
+
+def test_a_large_answer_of_another_shape_comes_as_a_link(rooms, side, session):
+    taken = rooms.submit(side, "c1", session)
+    data = b'{"status":"success","annotations":7,"rest":"' + b"x" * 200_000 + b'","output":0}'
+    event = Event(id="e", source="/x", type="genetic.analysis.result", subject=taken.group_id, data=data)
+    append_now(rooms.log, [to_record(event, RESULTS)])
+    side.deliver()
+    (frame,) = frames(side, session)
+    assert frame.result_url
+    assert frame.data is msgspec.UNSET
+    assert side.results.result(CLINICIAN, taken.group_id).data == data
 
 
 def test_an_answer_whose_key_is_gone_still_ends_its_analysis(rooms, side, session):

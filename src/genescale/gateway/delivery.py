@@ -8,6 +8,7 @@ The first answer of an analysis and revision counts. What comes again, from a wo
 cancellation that came too late, moves the position and nothing else.
 """
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -40,6 +41,8 @@ OnFrames = Callable[[Mapping[str, int]], None]
 
 _AGAIN_S: Final = 0.5
 _PROJECTION: Final = "results"
+_IDENTITY: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
+_STATUSES: Final = frozenset({"success", "partial", "failed", "cancelled"})
 _RECORDS_MAX: Final = 2_000
 _CACHE_BYTES: Final = 32 << 20
 _GAP_MAX: Final = 500  # records between two wanted ones that are read along; more begins another reading
@@ -141,7 +144,8 @@ class Delivery:
     def project(self, records: Sequence[Record]) -> dict[str, int]:
         """Number what is new, in one transaction. The new ends of sessions: all that moved, and all that are held."""
         finals = [final for record in records if (final := self._read(record)) is not None]
-        statuses = {final.ref: self._status(final) for final in finals}
+        # Opened before the transaction, which everybody waits for; what another gateway has done is not opened at all.
+        statuses = {final.ref: self._status(final) for final in self._not_projected(finals)}
 
         read = {_seat(record): record.offset + 1 for record in records}  # in order, so the last one counts
 
@@ -166,6 +170,14 @@ class Delivery:
         for final in finals:
             self._recent.keep(final.ref, final.record)
         return ends | self._told_elsewhere(finals, ends)
+
+    def _not_projected(self, finals: Sequence[_Final]) -> list[_Final]:
+        """Those behind the position as it stands now; it only grows."""
+        with self._tables.snapshot() as snapshot:
+            row = snapshot.get(TAIL_POSITIONS, {"projection": _PROJECTION})
+        stored: dict[str, int] = {} if row is None else row["positions"]
+        positions = {seat: stored.get(_text(seat), 0) for seat in {_seat(final.record) for final in finals}}
+        return [final for final in finals if final.record.offset >= positions[_seat(final.record)]]
 
     def _number(
         self, tx: Transaction, finals: Sequence[_Final], statuses: Mapping[str, str], counts: Counts
@@ -209,19 +221,23 @@ class Delivery:
             self.counts.unreadable += 1
             return None
         revision = event.extensions.get("revision", 1)
-        if event.type != RESULT_TYPE or event.subject is None or not isinstance(revision, int) or revision < 1:
+        if event.type != RESULT_TYPE or not isinstance(revision, int) or revision < 1:
+            return None
+        if event.subject is None or not _IDENTITY.fullmatch(event.subject):  # no row could hold just any text
+            self.counts.unknown += 1
             return None
         ref = f"{record.topic}/{record.partition}/{record.offset}"
         return _Final(record, ref, event, event.subject, revision)
 
     def _status(self, final: _Final) -> str:
         told = final.event.extensions.get("status")
-        if isinstance(told, str):
-            return told
-        try:
-            return _HEAD.decode(self.open_data(final.event)).status
-        except (GenescaleError, msgspec.DecodeError):
-            return UNREADABLE
+        if told is None:
+            try:
+                head = head_of(self.open_data(final.event))
+            except GenescaleError:
+                return UNREADABLE
+            told = head.status if head is not None else None
+        return str(told) if told in _STATUSES else UNREADABLE
 
     # ---- reading ----
 
@@ -275,9 +291,12 @@ class HeadError(msgspec.Struct, frozen=True):
 _HEAD: Final = msgspec.json.Decoder(Head)
 
 
-def head_of(data: bytes) -> Head:
-    """How an answer ended."""
-    return _HEAD.decode(data)
+def head_of(data: bytes) -> Head | None:
+    """How an answer ended; None when these bytes are none."""
+    try:
+        return _HEAD.decode(data)
+    except (msgspec.DecodeError, RecursionError):
+        return None
 
 
 class _Recent:

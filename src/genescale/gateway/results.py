@@ -176,7 +176,8 @@ class Results:
         data = self._delivery.open_data(event)
         if b'"output":' not in data:
             return data
-        output = msgspec.json.decode(data, type=AnalysisResult).output
+        result = _result_in(data)
+        output = None if result is None else result.output
         if output is None:
             return data
         if self._objects is None:
@@ -240,6 +241,8 @@ class Results:
         if data is None:
             return encode(_failed(frame, "RESULT_GONE", "the answer is not kept any more, or its key was destroyed"))
         head = head_of(data)
+        if head is None:
+            return encode(_failed(frame, "RESULT_UNREADABLE", "the answer is no answer; ask for the analysis again"))
         if head.status in ("failed", "cancelled"):
             why = head.errors[0] if head.errors else None
             code = why.code if why else head.status.upper()
@@ -353,9 +356,19 @@ def _result(frame: Frame, data: bytes | None) -> Result:
     )
 
 
-def _short(data: bytes) -> bytes:
+def _short(data: bytes) -> bytes | None:
     """What of a large answer fits a frame: all but the annotations."""
-    whole = msgspec.json.decode(data, type=AnalysisResult)
+    whole = _result_in(data)
+    if whole is None:
+        return None
     return msgspec.json.encode(
         msgspec.structs.replace(whole, annotations=[], sequences=[], errors=whole.errors[:_ERRORS_SHOWN])
     )
+
+
+def _result_in(data: bytes) -> AnalysisResult | None:
+    """None when a producer that is not ours wrote something else."""
+    try:
+        return msgspec.json.decode(data, type=AnalysisResult)
+    except (msgspec.DecodeError, RecursionError):
+        return None
