@@ -89,7 +89,8 @@ def test_results_of_nobody_and_what_is_no_result_move_the_position_and_nothing_e
     assert side.told == {session: 1}
 
 
-def test_a_result_that_says_another_project_is_not_believed(rooms, side, session):
+@pytest.mark.parametrize("project", ["p2", None])
+def test_a_result_of_another_project_or_of_none_is_not_believed(rooms, side, session, project):
     taken = rooms.submit(side, "c1", session)
     event = new_event(
         AnalysisResult(status="success"),
@@ -97,7 +98,7 @@ def test_a_result_that_says_another_project_is_not_believed(rooms, side, session
         source="/x",
         time="2026-01-01T00:00:00Z",
         subject=taken.group_id,
-        extensions={"projectid": "p2", "revision": 1},
+        extensions={"revision": 1} if project is None else {"projectid": project, "revision": 1},
     )
     append_now(rooms.log, [to_record(event, RESULTS)])
     side.deliver()
@@ -108,7 +109,7 @@ def test_a_result_that_says_another_project_is_not_believed(rooms, side, session
 @pytest.mark.parametrize(("subject", "status"), [("", None), ("a\x00b", "x\x00y"), ("x" * 5_000, "odd")])
 def test_no_record_can_stop_delivery(rooms, side, session, subject, status):
     taken = rooms.submit(side, "c1", session)
-    told = {} if status is None else {"status": status}
+    told = {"projectid": "p1"} if status is None else {"projectid": "p1", "status": status}
     for number, name in enumerate((subject, taken.group_id)):
         event = Event(
             id=f"e{number}", source="/x", type="genetic.analysis.result", subject=name, extensions=told, data=b"{{"
@@ -246,7 +247,14 @@ def test_a_large_result_comes_as_its_summary_and_a_link(rooms, side, session):
 def test_a_large_answer_of_another_shape_comes_as_a_link(rooms, side, session):
     taken = rooms.submit(side, "c1", session)
     data = b'{"status":"success","annotations":7,"rest":"' + b"x" * 200_000 + b'","output":0}'
-    event = Event(id="e", source="/x", type="genetic.analysis.result", subject=taken.group_id, data=data)
+    event = Event(
+        id="e",
+        source="/x",
+        type="genetic.analysis.result",
+        subject=taken.group_id,
+        extensions={"projectid": "p1"},
+        data=data,
+    )
     append_now(rooms.log, [to_record(event, RESULTS)])
     side.deliver()
     (frame,) = frames(side, session)

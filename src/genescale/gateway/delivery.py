@@ -187,7 +187,7 @@ class Delivery:
         frames: list[NewFrame] = []
         for final in finals:
             row = rows.get(final.analysis_id)
-            if row is None or row["project"] != final.event.extensions.get("projectid", row["project"]):
+            if row is None or row["project"] != final.event.extensions.get("projectid"):
                 counts.unknown += 1
                 continue
             if final.revision <= row["revision"]:
