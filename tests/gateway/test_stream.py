@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from genescale.gateway.socket import StreamSettings
 from genescale.protocol.server import Limits
-from support.gateway_server import PAGE, Client, Platform
+from support.whole_gateway import PAGE, Client, Platform
 
 DEADLINE_S = 20.0
 
