@@ -1,199 +1,216 @@
-"""A real WebSocket server around `ServerSession`, with a store in memory: what the clients are tested against.
-
-It answers every sequence with its length. Tests hold answers back, cut connections and start a second server.
-"""
+"""A whole gateway on a free port, with a worker beside it, in threads of this process."""
 
 import asyncio
-import time
-from typing import Any
+import contextlib
+import json
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
-import msgspec
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
+import uvicorn
+from websockets.sync.client import connect
 
-from genescale.protocol import frames
-from genescale.protocol import server_steps as s
-from genescale.protocol.closing import UNAUTHENTICATED, Closing
-from genescale.protocol.server import Limits, ServerSession
+from genescale.clock import SystemClock
+from genescale.events.memory import MemoryLog
+from genescale.events.runner import LoopSettings, Runner
+from genescale.events.topics import TOPICS
+from genescale.gateway.admission import Admission
+from genescale.gateway.app import Gateway
+from genescale.gateway.delivery import Delivery
+from genescale.gateway.live import LiveValues
+from genescale.gateway.rest import Rest
+from genescale.gateway.results import Results
+from genescale.gateway.sessions import SessionIndex
+from genescale.gateway.sign_in import SignIn
+from genescale.gateway.socket import Holders, Stream
+from genescale.gateway.submitting import GroupCommit, Submitting
+from genescale.gateway.tables import GATEWAY_TABLES
+from genescale.genomics.references import References
+from genescale.observability.probe import State
+from genescale.protocol.server import Limits
+from genescale.security.keys import FileKeys
+from genescale.security.origin import Origins
+from genescale.security.passwords import Passwords
+from genescale.security.revocations import Revocations
+from genescale.security.sealing import ProjectSealer
+from genescale.security.tables import SECURITY_TABLES
+from genescale.security.tickets import ResumeTokens, Tickets
+from genescale.security.users import Users
+from genescale.store.sqlite import open_sqlite_tables
+from genescale.worker.deps import OpenReferences, WorkerDeps
+from genescale.worker.handler import subscription
+
+SECRET = b"s" * 32
+PAGE = "http://127.0.0.1:1"
 
 
-class Shelf:
-    """What survives a server: requests, results, sessions."""
+class Platform:
+    """Log, tables, keys and users, which all gateways share; close ends all threads that were started here."""
 
-    def __init__(self) -> None:
-        self.sessions: dict[str, list[s.Final]] = {}
-        self.asked: dict[tuple[str, str], bytes] = {}
-        self.unanswered: list[tuple[str, str, bytes]] = []
-        self.hold = False
-        self.tokens = {"good"}
+    def __init__(self, folder):
+        self.stack = contextlib.ExitStack()
+        self.clock = SystemClock()
+        self.folder = folder
+        self.log = MemoryLog(self.clock)
+        self.log.create_topics(TOPICS)
+        self.tables = open_sqlite_tables(folder / "tables.sqlite", (*GATEWAY_TABLES, *SECURITY_TABLES), self.clock)
+        self.stack.callback(self.tables.close)
+        self.sealer = ProjectSealer(FileKeys(folder / "keys", self.clock))
+        self.revocations = Revocations(self.tables, self.clock, fresh_s=0.1)
+        self.users = Users(self.tables, self.clock, Passwords(time_cost=1, memory_kib=64), self.revocations)
+        self.owner = self.users.owner()
 
-    def answer(self, session: str, cid: str, payload: bytes) -> None:
-        rows = self.sessions[session]
-        length = len(msgspec.json.decode(payload).get("sequence", ""))
-        frame = frames.Result(
-            seq=len(rows) + 1,
-            ref="",
-            cid=cid,
-            analysis_id=f"id-{cid}",
-            revision=1,
-            data=msgspec.Raw(msgspec.json.encode({"status": "success", "summary": {"length": length}})),
+    def token(self, subject=None):
+        return self.users.redeem_link(self.users.link(subject or self.owner)).token.reveal()
+
+    def gateway(self, **options):
+        gateway = Side(self, **options)
+        self.stack.callback(gateway.close)
+        return gateway
+
+    def worker(self):
+        references = OpenReferences(References(self.folder / "references"))
+        deps = WorkerDeps(references, self.clock, self.sealer)
+        runner = Runner(self.log, subscription("normal", deps), LoopSettings(), self.clock, version="test", seed=1)
+        thread = threading.Thread(target=runner.run)
+        thread.start()
+
+        def end():
+            runner.stop()
+            thread.join(20)
+            assert not thread.is_alive()
+
+        self.stack.callback(end)
+
+    def close(self):
+        self.stack.close()
+
+
+class Side:
+    """One gateway with its own server and threads."""
+
+    def __init__(self, platform, limits=None, settings=None):
+        self.executor = ThreadPoolExecutor(4)
+        index = SessionIndex(platform.tables, platform.clock)
+        holders = Holders()
+        self.delivery = Delivery(
+            platform.log,
+            platform.tables,
+            index,
+            platform.clock,
+            sealer=platform.sealer,
+            held=holders.sessions,
+            on_frames=holders.on_frames,
         )
-        rows.append(s.Final(frame.seq, cid, frames.encode(frame)))
+        results = Results(platform.log, platform.tables, self.delivery, platform.clock)
+        origins, tickets = Origins([PAGE]), Tickets(platform.tables, platform.clock)
+        admission = Admission(platform.clock, platform.sealer)
+        commit = GroupCommit(Submitting(platform.log, platform.tables, platform.clock), self.executor)
+        sign_in = SignIn(
+            users=platform.users, tickets=tickets, origins=origins, executor=self.executor, clock=platform.clock
+        )
+        self.stream = Stream(
+            sign_in=sign_in,
+            origins=origins,
+            tickets=tickets,
+            resume_tokens=ResumeTokens([SECRET], platform.clock),
+            users=platform.users,
+            revocations=platform.revocations,
+            admission=admission,
+            commit=commit,
+            index=index,
+            holders=holders,
+            results=results,
+            live=LiveValues(),
+            epoch=self.delivery.epoch,
+            executor=self.executor,
+            clock=platform.clock,
+            server={"id": "test", "version": "test"},
+            seed=1,
+            limits=limits or Limits(),
+            settings=settings,
+        )
+        rest = Rest(
+            admission=admission,
+            commit=commit,
+            results=results,
+            authenticate=sign_in.recognised,
+            executor=self.executor,
+        )
+        app = Gateway(
+            pages={}, platform=None, ready=lambda: State(ok=True), rest=rest, sign_in=sign_in, stream=self.stream
+        )
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                ws="websockets-sansio",
+                ws_per_message_deflate=False,
+                ws_max_size=1_048_576,
+                log_config=None,
+                timeout_graceful_shutdown=3,
+            )
+        )
+        self.stop = threading.Event()
+        self.loop = None
+        self.threads = [
+            threading.Thread(target=self._serve),
+            threading.Thread(target=self.delivery.run, args=(self.stop,)),
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    def _serve(self):
+        async def main():
+            self.loop = asyncio.get_running_loop()
+            await self.server.serve(sockets=[self.listener])
+
+        asyncio.run(main())
+
+    def drain(self, deadline_s=5.0):
+        return asyncio.run_coroutine_threadsafe(self.stream.drain(deadline_s), self.loop)
+
+    def close(self):
+        self.server.should_exit = True
+        self.stop.set()
+        self.delivery.wake()
+        for thread in self.threads:
+            thread.join(20)
+            assert not thread.is_alive()
+        self.delivery.close()
+        self.executor.shutdown()
+
+    def connect(self, token=None, path="/api/v1/stream", subprotocols=("genescale.v1",), **headers):
+        extra = {name.title(): value for name, value in headers.items()}
+        if token is not None:
+            extra["Authorization"] = f"Bearer {token}"
+        return connect(
+            f"ws://127.0.0.1:{self.port}{path}",
+            subprotocols=list(subprotocols) or None,
+            additional_headers=extra,
+            compression=None,
+            proxy=None,
+            close_timeout=2,
+        )
 
 
-class StreamServer:
-    """One gateway of the test's own."""
+class Client:
+    """A conversation, frame by frame."""
 
-    def __init__(self, shelf: Shelf, limits: Limits | None = None) -> None:
-        self.shelf, self.limits = shelf, limits
-        self.lines: list[Line] = []
-        self.server: Server | None = None
-        self.port = 0
+    def __init__(self, socket):
+        self.socket = socket
 
-    async def __aenter__(self) -> "StreamServer":
-        self.server = await serve(self._serve, "127.0.0.1", self.port, subprotocols=["genescale.v1"], compression=None)
-        self.port = next(iter(self.server.sockets)).getsockname()[1]
-        return self
+    def send(self, **frame):
+        self.socket.send(json.dumps(frame))
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-
-    async def stop(self) -> None:
-        assert self.server is not None
-        self.cut()
-        self.server.close(close_connections=False)
-        await self.server.wait_closed()
-
-    @property
-    def url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}/api/v1/stream"
-
-    def cut(self) -> None:
-        """Every connection breaks without a close frame."""
-        for line in list(self.lines):
-            line.socket.transport.abort()
-
-    def tell(self, event: s.Event) -> None:
-        for line in list(self.lines):
-            line.do(event)
-
-    def release(self) -> None:
-        """Answer what was held back."""
-        for session, cid, payload in self.shelf.unanswered:
-            self.shelf.answer(session, cid, payload)
-        self.shelf.unanswered.clear()
-        for line in self.lines:
-            line.look()
-
-    async def _serve(self, socket: ServerConnection) -> None:
-        line = Line(self, socket)
-        self.lines.append(line)
-        try:
-            await line.run()
-        finally:
-            self.lines.remove(line)
-
-
-class Line:
-    """One connection."""
-
-    def __init__(self, server: StreamServer, socket: ServerConnection) -> None:
-        self.server, self.shelf, self.socket = server, server.shelf, socket
-        self.machine = ServerSession(server.limits)
-        self.out: asyncio.Queue[str | Closing] = asyncio.Queue()
-        self.session = ""
-
-    async def run(self) -> None:
-        self.do(s.Opened())
-        writer = asyncio.create_task(self._write())
-        try:
-            async for message in self.socket:
-                self.do(s.Arrived(message))
-        except ConnectionClosed:
-            pass
-        finally:
-            self.do(s.Lost())
-            writer.cancel()
-
-    async def _write(self) -> None:
+    def next(self, *types, timeout_s=20.0):
+        """The next frame of one of these types; others are passed over."""
         while True:
-            one = await self.out.get()
-            if isinstance(one, Closing):
-                await self.socket.close(one.code, one.reason)
-                return
-            await self.socket.send(one)
-            self.do(s.Written())
+            frame = json.loads(self.socket.recv(timeout_s))
+            if frame["type"] in types:
+                return frame
 
-    def do(self, event: s.Event) -> None:
-        for action in self.machine.step(event, time.monotonic(), time.time_ns() // 1_000_000):
-            self._carry_out(action)
-
-    def look(self) -> None:
-        if self.session:
-            self.do(s.Available(len(self.shelf.sessions[self.session])))
-
-    def _carry_out(self, action: s.Action) -> None:
-        match action:
-            case s.Send(text):
-                self.out.put_nowait(text)
-            case s.Close(closing):
-                self.out.put_nowait(closing)
-            case s.Authenticate(hello, _):
-                self._open(hello)
-            case s.Admit(frame):
-                self._admit(frame)
-            case s.Fetch(after, limit):
-                self.do(s.Fetched(tuple(self.shelf.sessions[self.session][after : after + limit])))
-            case s.Follow(topic):
-                self.do(s.FollowAnswered(topic))
-                live = frames.Metrics(key=topic, ver=1, at="2026-11-21T10:00:00Z")
-                self.do(s.Live(topic, topic, 1, frames.encode(live)))
-            case _:
-                pass
-
-    def _open(self, hello: frames.Hello) -> None:
-        if hello.token not in self.shelf.tokens:
-            self.do(s.HelloRefused(UNAUTHENTICATED))
-            return
-        resume = hello.resume
-        known = resume is not None and resume.session in self.shelf.sessions
-        self.session = resume.session if resume and known else f"s{len(self.shelf.sessions)}"
-        for line in self.server.lines:
-            if line is not self and line.session == self.session:
-                line.do(s.TakenOver())
-        rows = self.shelf.sessions.setdefault(self.session, [])
-        self.do(
-            s.SessionOpened(
-                session=self.session,
-                epoch="e1",
-                resumed=known,
-                position=resume.last_seq if resume and known else len(rows),
-                last_seq=len(rows),
-                resume_token="r",
-            )
-        )
-
-    def _admit(self, frame: frames.Submit | frames.SubmitBatch) -> None:
-        payload = frames.encode(frame).encode()
-        key = (self.session, frame.cid)
-        duplicate = key in self.shelf.asked
-        if duplicate and self.shelf.asked[key] != payload:
-            reply: Any = frames.Rejected(cid=frame.cid, code="cid_conflict", message="other content", retryable=False)
-            self.do(s.SubmitAnswered(reply))
-            return
-        self.shelf.asked[key] = payload
-        if isinstance(frame, frames.Submit):
-            asked = [(frame.cid, bytes(frame.data))]
-            reply = frames.Accepted(cid=frame.cid, analysis_id=f"id-{frame.cid}", ref="", duplicate=duplicate)
-        else:
-            asked = [(f"{frame.cid}#{i}", bytes(item)) for i, item in enumerate(frame.items)]
-            reply = frames.AcceptedBatch(
-                cid=frame.cid, batch_id=f"id-{frame.cid}", count=len(asked), ref="", duplicate=duplicate
-            )
-        self.do(s.SubmitAnswered(reply, 0 if duplicate else len(asked)))
-        progress = frames.Progress(key=f"analysis:id-{frame.cid}", ver=1, data={"stage": "parse"})
-        self.do(s.Live(progress.key, progress.key, 1, frames.encode(progress)))
-        if not duplicate:
-            self.shelf.unanswered += [(self.session, cid, data) for cid, data in asked]
-        if not self.shelf.hold:
-            self.server.release()
+    def hello(self, resume=None):
+        self.send(type="hello", v=1, **({"resume": resume} if resume else {}))
+        return self.next("welcome")
