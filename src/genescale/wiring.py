@@ -24,7 +24,7 @@ from genescale import __version__
 from genescale.clock import Clock, SystemClock, rfc3339
 from genescale.cluster import local, machine, supervise
 from genescale.config import Loaded, Settings
-from genescale.errors import CannotStart, GenescaleError
+from genescale.errors import CannotStart, GenescaleError, Retryable
 from genescale.events.log import EventLog
 from genescale.events.topics import LANES, TOPICS, Lane
 from genescale.gateway import platform
@@ -37,7 +37,9 @@ from genescale.store.tables import Table, Tables
 if TYPE_CHECKING:
     from genescale.events.runner import LoopSettings
     from genescale.events.salvage import SalvageReport
+    from genescale.security.revocations import Revocations
     from genescale.security.sealing import Sealer
+    from genescale.security.users import Users
 
 STATIC = Path(__file__).with_name("static")
 STATE_FILE = "platform.json"
@@ -50,6 +52,9 @@ UNAVAILABLE: Mapping[str, str] = {
     "healing": "arrives with the healer",
     "models": "arrives with serving",
 }
+
+_GATEWAY_THREADS = 8
+_PRUNE_EVERY_S = 60.0
 
 _log = logs.get_logger(__name__)
 
@@ -243,16 +248,168 @@ def start_gateway(started: _Started) -> int:
             log.topics()  # raises when the log cannot be reached
             return State(ok=True)
 
-        app = Gateway(pages=load_pages(STATIC), platform=platform.Remembered(view.collect, clock), ready=ready)
-        _serve(app, listener, started, draining)
+        with _Doors(settings, clock, log, listener) as doors:
+            app = Gateway(
+                pages=load_pages(STATIC),
+                platform=platform.Remembered(view.collect, clock),
+                ready=ready,
+                rest=doors.rest,
+                sign_in=doors.sign_in,
+                stream=doors.stream,
+            )
+            _serve(app, listener, started, draining, doors.drain)
     _log.info("stopped")
-    return 0
+    return 1 if doors.failed else 0
+
+
+class _Doors:
+    """Everything behind the gateway's doors, and the threads that it needs. A context manager."""
+
+    def __init__(self, settings: Settings, clock: Clock, log: EventLog, listener: socket.socket) -> None:
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
+        from genescale.gateway.admission import Admission  # noqa: PLC0415
+        from genescale.gateway.delivery import Delivery  # noqa: PLC0415
+        from genescale.gateway.live import LiveValues  # noqa: PLC0415
+        from genescale.gateway.rest import Rest  # noqa: PLC0415
+        from genescale.gateway.results import Results  # noqa: PLC0415
+        from genescale.gateway.sessions import SessionIndex  # noqa: PLC0415
+        from genescale.gateway.sign_in import SignIn  # noqa: PLC0415
+        from genescale.gateway.socket import Holders, Stream  # noqa: PLC0415
+        from genescale.gateway.submitting import GroupCommit, Submitting  # noqa: PLC0415
+        from genescale.security.origin import Origins  # noqa: PLC0415
+        from genescale.security.tickets import ResumeTokens, Tickets  # noqa: PLC0415
+
+        self.failed = False
+        self._clock = clock
+        self._drain_s = settings.loop.drain_deadline_s / 2
+        self._stop = threading.Event()
+        self._stack = contextlib.ExitStack()
+        tables = self._stack.enter_context(contextlib.closing(open_gateway_tables(settings, clock)))
+        executor = self._stack.enter_context(ThreadPoolExecutor(_GATEWAY_THREADS, "gateway"))
+        sealer, users, revocations = open_sealer(settings, clock), *_users(tables, clock)
+        origins, tickets = Origins(_own_origins(listener)), Tickets(tables, clock)
+        index, holders = SessionIndex(tables, clock), Holders()
+        self._delivery = Delivery(
+            log, tables, index, clock, sealer=sealer, held=holders.sessions, on_frames=holders.on_frames
+        )
+        self._stack.callback(self._delivery.close)
+        results = Results(log, tables, self._delivery, clock, objects=open_objects(settings, clock))
+        submitting, admission = Submitting(log, tables, clock), Admission(clock, sealer)
+        commit = GroupCommit(submitting, executor)
+        self._prune: tuple[Callable[[], int], ...] = (index.prune, submitting.prune)
+        self.sign_in = SignIn(users=users, tickets=tickets, origins=origins, executor=executor, clock=clock)
+        self.rest = Rest(
+            admission=admission,
+            commit=commit,
+            results=results,
+            authenticate=self.sign_in.recognised,
+            executor=executor,
+        )
+        self.stream = Stream(
+            sign_in=self.sign_in,
+            origins=origins,
+            tickets=tickets,
+            # From the keys that all gateways share, so that each can check what another signed.
+            resume_tokens=ResumeTokens([sealer.blind("*", b"genescale resume tokens 1").encode()], clock),
+            users=users,
+            revocations=revocations,
+            admission=admission,
+            commit=commit,
+            index=index,
+            holders=holders,
+            results=results,
+            live=LiveValues(),
+            epoch=self._delivery.epoch,
+            executor=executor,
+            clock=clock,
+            server={"id": f"gateway-{os.getpid()}", "version": __version__},
+            seed=secrets.randbits(32),
+        )
+
+    def __enter__(self) -> "_Doors":
+        """Begin to deliver."""
+        threads = [
+            threading.Thread(target=self._deliver, name="delivery"),
+            threading.Thread(target=self._forget_old, name="forget old sessions"),
+        ]
+
+        def end() -> None:
+            self._stop.set()
+            self._delivery.wake()
+            for thread in threads:
+                thread.join()
+
+        for thread in threads:
+            thread.start()
+        self._stack.callback(end)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the threads and close what was opened."""
+        self._stack.close()
+
+    async def drain(self) -> None:
+        """Tell all clients to go elsewhere, and wait until they have what is theirs."""
+        await self.stream.drain(self._drain_s)
+
+    def _deliver(self) -> None:
+        try:
+            self._delivery.run(self._stop)
+        except Exception:  # noqa: BLE001 - without delivery this process is of no use; a new one recovers
+            _log.critical("the delivery of answers ended; the gateway ends with it", exc_info=True)
+            self.failed = True
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _forget_old(self) -> None:
+        while not self._clock.wait(self._stop, _PRUNE_EVERY_S):
+            for prune in self._prune:
+                try:
+                    prune()
+                except Retryable as error:
+                    _log.warning("old sessions are forgotten later", error=type(error).__name__)
+
+
+def open_gateway_tables(settings: Settings, clock: Clock) -> Tables:
+    """The tables of analyses, sessions and users."""
+    from genescale.gateway.tables import GATEWAY_TABLES  # noqa: PLC0415
+    from genescale.security.tables import SECURITY_TABLES  # noqa: PLC0415
+
+    return open_tables(settings, (*GATEWAY_TABLES, *SECURITY_TABLES), clock)
+
+
+def _users(tables: Tables, clock: Clock) -> "tuple[Users, Revocations]":
+    from genescale.security.passwords import Passwords  # noqa: PLC0415
+    from genescale.security.revocations import Revocations  # noqa: PLC0415
+    from genescale.security.users import Users  # noqa: PLC0415
+
+    revocations = Revocations(tables, clock)
+    return Users(tables, clock, Passwords(), revocations), revocations
+
+
+def _own_origins(listener: socket.socket) -> list[str]:
+    """Where a browser finds the pages of this gateway: its address, and the names of loopback."""
+    port = listener.getsockname()[1]
+    return [url_of(listener), *(f"http://{host}:{port}" for host in ("127.0.0.1", "localhost", "[::1]"))]
+
+
+def _sign_in_link(settings: Settings, clock: Clock, portal: str) -> str:
+    """An address that signs the owner of this machine's platform in, once, within a quarter of an hour."""
+    with contextlib.closing(open_gateway_tables(settings, clock)) as tables:
+        users, _ = _users(tables, clock)
+        return f"{portal}/login?token={users.link(users.owner()).reveal()}"
 
 
 def _serve(
-    app: Callable[..., Awaitable[None]], listener: socket.socket, started: _Started, draining: threading.Event
+    app: Callable[..., Awaitable[None]],
+    listener: socket.socket,
+    started: _Started,
+    draining: threading.Event,
+    drain: Callable[[], Awaitable[None]],
 ) -> None:
     """Serve an ASGI application on a listening socket until a signal asks to stop; sets `draining` then."""
+    import asyncio  # noqa: PLC0415
+
     import uvicorn  # noqa: PLC0415
 
     if find_spec("websockets") is None:  # uvicorn would refuse every socket as if its path did not exist
@@ -261,17 +418,34 @@ def _serve(
     class Server(uvicorn.Server):
         """uvicorn's, except that it drains before it ends, and that ending on a signal is a success."""
 
+        _loop: asyncio.AbstractEventLoop | None = None
+        _drain: asyncio.Task[None] | None = None
+
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
+            self._loop = asyncio.get_running_loop()
             if self.started:
                 started.up()
                 _log.info("serving", address=url_of(listener))
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+            again = draining.is_set()
             draining.set()
             started.set_up(False)
-            self.force_exit = self.should_exit  # a second signal: now
-            self.should_exit = True
+            if again or self._loop is None:  # a second signal: now
+                self.force_exit = again
+                self.should_exit = True
+            else:
+                self._loop.call_soon_threadsafe(self._begin_to_drain)
+
+        def _begin_to_drain(self) -> None:
+            self._drain = asyncio.ensure_future(self._drained())
+
+        async def _drained(self) -> None:
+            try:
+                await drain()
+            finally:
+                self.should_exit = True
 
     config = uvicorn.Config(
         app,
@@ -284,7 +458,7 @@ def _serve(
         log_level="warning",  # its six lines per start and stop tell nothing that ours do not
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=int(started.settings.loop.drain_deadline_s),
+        timeout_graceful_shutdown=max(1, int(started.settings.loop.drain_deadline_s / 2)),  # the stream had its half
     )
     Server(config).run(sockets=[listener])
 
@@ -455,11 +629,19 @@ def run_platform(loaded: Loaded, announce: Callable[[str], None]) -> int:
             _say_left_behind(held)
             held.tell(Holder(os.getpid(), portal, rfc3339(clock.wall_ms())))
             first_line = f"Genescale {__version__} is at {portal}   data in {directory.root}   Ctrl-C stops it"
+
+            def tell() -> None:
+                announce(first_line)
+                try:
+                    announce(f"Sign in, once, within 15 minutes: {_sign_in_link(settings, clock, portal)}")
+                except (GenescaleError, OSError) as error:
+                    _log.warning("there is no link to sign in with", reason=str(error))
+
             supervisor = local.LocalPlatform(
                 _commands(loaded, directory, listener, pretty=pretty),
                 policy=_policy(settings),
                 clock=clock,
-                watcher=_watcher(directory, lambda: announce(first_line), pretty=pretty),
+                watcher=_watcher(directory, tell, pretty=pretty),
             )
             try:
                 ended = supervisor.run()
