@@ -312,6 +312,8 @@ def test_a_client_that_stopped_reading_costs_bounded_memory_and_delays_nobody(pl
         assert client.next("pong")["t"] == 7
         assert time.monotonic() - begun_s < 1.0
         wait_until(lambda: len(gateway.stream.holders.sessions()) == 1)
+        ended_by = {"closed_outbox_full", "closed_slow_consumer", "not_written_TimeoutError"}
+        assert ended_by & gateway.stream.counts.keys()
 
 
 def masked(text):
