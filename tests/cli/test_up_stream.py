@@ -83,3 +83,9 @@ def test_an_analysis_and_a_resume_over_a_killed_gateway(start_up, tmp_path):
     said = "\n".join(up.lines)
     for secret in ("3243", "8993", link.partition("=")[2], cookie.partition("=")[2]):
         assert secret not in said
+    files = [path for path in up.data.rglob("*") if path.is_file()]
+    assert files
+    for path in files:  # sealed from the gateway to the worker and back
+        content = path.read_bytes()
+        assert b"3243A" not in content, path
+        assert b"8993T" not in content, path
