@@ -138,7 +138,7 @@ def test_the_embedded_bundles_are_built_again_when_a_module_that_makes_them_chan
     question = "import sys, genescale.genomics.embedded_build; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", question], check=True, capture_output=True, text=True)
     used = {name for name in done.stdout.split() if name.startswith("genescale.genomics.")}
-    used -= {"genescale.genomics.kernels"}  # only its kernels matter
+    used -= {"genescale.genomics.kernels", "genescale.genomics.kernels.memory_views"}  # have nothing to change
 
     sources = {".".join(path.with_suffix("").parts[1:]) for path in hook.reference_sources(ROOT)}
     assert used - sources == set()
