@@ -46,7 +46,7 @@ STATE_FILE = "platform.json"
 
 # Panels of the portal whose rooms are not there yet.
 UNAVAILABLE: Mapping[str, str] = {
-    "analysis": "arrives with the worker",
+    "analysis": "its page is still to come; the stream and REST take analyses",
     "scaling": "arrives with the scaler",
     "cost": "arrives with the biller",
     "healing": "arrives with the healer",
