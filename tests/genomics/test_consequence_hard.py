@@ -22,6 +22,7 @@ from genescale.genomics.models import genetic_codes
 from genescale.genomics.variants import Row, Variants, variants_of_record
 from support.interpreted_kernels import interpreted_kernels
 from support.nasty_genome import Nasty, nasty_genome
+from support.require import require
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +103,9 @@ def one(genome: Nasty, contig: str, pos: int, rng: random.Random) -> list[Row]:
 def test_compiled_and_interpreted_agree(
     nasty: Nasty, monkeypatch: pytest.MonkeyPatch, strict: bool, shift: bool
 ) -> None:
-    if not kernel.COMPILED:
-        pytest.skip("the kernels of this installation are not compiled: there is nothing to compare")
+    require(
+        "a compiled kernel to compare with", kernel.COMPILED, "python3-dev, then uv sync --reinstall-package genescale"
+    )
     variants = make(nasty, random.Random(5), 250)
     flags = variants.flags.copy()
     ours = judge(nasty.bundle, variants, strict=strict, shift=shift, circular_flanks=shift)

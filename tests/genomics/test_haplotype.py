@@ -23,6 +23,7 @@ from genescale.genomics.places import reverse_complement
 from genescale.genomics.transcripts import Transcript
 from genescale.genomics.variants import Variants, variants_of_record
 from support.embedded_bundles import embedded
+from support.require import missing
 from support.shared_data import shared_data
 from support.vep_parity import parity_bundle
 
@@ -406,7 +407,7 @@ def core(change: str) -> tuple[str, str]:
 def test_substitutions_agree_with_bcftools_csq(parity: Bundle, tmp_path: Path) -> None:
     bcftools = shutil.which("bcftools")
     if bcftools is None:
-        pytest.skip("bcftools is not installed (Debian package bcftools)")
+        missing("bcftools", "apt-get install bcftools")
     (tmp_path / "g.fa").write_bytes(gzip.decompress(shared_data("vep-parity/genome.fa.gz").read_bytes()))
     genes = shared_data("vep-parity/genes.gff3.gz")
     same = different = 0

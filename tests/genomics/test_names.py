@@ -18,6 +18,7 @@ from genescale.genomics.names import ALL, Names, write_names
 from genescale.genomics.variants import Variants, variants_of_record
 from support.gene_bundle import gene_bundle, sequence
 from support.interpreted_kernels import interpreted_kernels
+from support.require import require
 from support.vep_parity import parity_bundle, parity_variants, vep_answers
 
 _COMPLEMENT = str.maketrans("ACGT", "TGCA")
@@ -326,8 +327,9 @@ def test_only_what_is_asked_for_is_made(strict: _Named) -> None:
 
 
 def test_the_interpreted_kernels_give_the_same_names(strict: _Named, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not naming.COMPILED:
-        pytest.skip("this installation has no compiled kernel to compare")
+    require(
+        "a compiled kernel to compare with", naming.COMPILED, "python3-dev, then uv sync --reinstall-package genescale"
+    )
     bundle = strict.bundle
     chosen = _sample(strict.variants, 90)
     pairs = judge(bundle, chosen)

@@ -13,6 +13,7 @@ from genescale.genomics.names import write_names
 from genescale.genomics.normalise import Form, normalise
 from genescale.genomics.variants import REF_MISMATCH, Variants, variants_of_record
 from support.interpreted_kernels import interpreted_kernels
+from support.require import require
 from support.tiny_bundle import tiny_bundle
 
 # Repeats of many units, an N within a run, and a stretch of all letters.
@@ -147,8 +148,9 @@ def test_canonical_spdi_is_the_justified_form(bundle: Bundle, record: tuple[int,
 
 
 def test_the_interpreted_kernel_gives_the_same_forms(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not kernel.COMPILED:
-        pytest.skip("this installation has no compiled kernel to compare")
+    require(
+        "a compiled kernel to compare with", kernel.COMPILED, "python3-dev, then uv sync --reinstall-package genescale"
+    )
     records = [
         (pos, _BASES[pos - 1 : pos - 1 + n], alt) for pos in range(1, 60, 3) for n in (1, 3) for alt in ("A", "TT")
     ]
