@@ -17,10 +17,9 @@ from genescale.events import schema_files
 from genescale.events.analysis_data import AnalysisRequest, AnalysisResult
 from genescale.events.catalogue import CATALOGUE, Catalogue, EventType, new_event
 from genescale.events.schema import EXTENSIONS, asyncapi, json_schema
-from support.require import require
+from support.shared_data import shared_data
 
 ROOT = Path(__file__).parents[2]
-ASYNCAPI_SCHEMA = ROOT.parent / "shared/data/specs/asyncapi/schemas/3.0.0.json"
 ENTRIES = pytest.mark.parametrize("entry", list(CATALOGUE), ids=lambda entry: entry.name)
 
 
@@ -101,8 +100,7 @@ def test_asyncapi_is_valid_and_every_reference_leads_somewhere() -> None:
         node = document
         for part in reference.removeprefix("#/").split("/"):
             node = node[part]
-    require("the AsyncAPI 3.0 schema", ASYNCAPI_SCHEMA.exists(), f"expected at {ASYNCAPI_SCHEMA}")
-    schema = json.loads(ASYNCAPI_SCHEMA.read_text(encoding="utf-8"))
+    schema = json.loads(shared_data("specs/asyncapi/schemas/3.0.0.json").read_text(encoding="utf-8"))
     jsonschema.Draft7Validator(schema).validate(document)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft7Validator(schema).validate({**document, "info": {}})
