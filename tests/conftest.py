@@ -2,6 +2,6 @@
 
 from hypothesis import settings
 
-settings.register_profile("genescale", deadline=None, print_blob=True, max_examples=60)
+settings.register_profile("genescale", deadline=None, print_blob=True, max_examples=40)
 settings.register_profile("deep", deadline=None, print_blob=True, max_examples=1000)  # .ci/run --deep
 settings.load_profile("genescale")
