@@ -29,6 +29,7 @@ def test_the_shared_queries_come_out_exactly():
 
 @pytest.mark.slow
 def test_planted_reads_of_the_panel_and_the_speed_of_a_whole_mtdna():
+    shared_data("vep-parity/rawdna.tsv.gz")
     for row in raw_dna.rows(20, SystemClock(), reads=2_000):
         assert row.value is not None, row.note
         if row.name != "mtdna_sequence_ms":  # time is judged by the trial, on a quiet machine

@@ -31,11 +31,11 @@ from genescale.genomics.normalise import Form, normalise
 from genescale.genomics.resolve import resolve, variants_of
 from genescale.genomics.variants import Variants, variants_of_record
 from genescale.trials.report import Row, absent, row
-from genescale.trials.scratch import scratch
+from genescale.trials.scratch import scratch, shared_data
 
 GOAL_NAMES: Final = 0.99
 GOAL_HIGH: Final = 0.995
-_DATA: Final = Path(__file__).parents[4] / "shared" / "data"
+_DATA: Final = shared_data()
 _NAMES: Final = ("clinvar_hgvsc", "clinvar_hgvsc_consistent", "clinvar_hgvsp", "clinvar_hgvsp_consistent")
 
 

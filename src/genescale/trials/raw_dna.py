@@ -22,11 +22,11 @@ from genescale.genomics.bundle import Bundle
 from genescale.genomics.dna import read_dna
 from genescale.genomics.mito import wilson
 from genescale.trials.report import Row, absent, row
-from genescale.trials.scratch import scratch
+from genescale.trials.scratch import scratch, shared_data
 
 GOAL: Final = 0.995
 GOAL_MS: Final = 3.0
-_PARITY: Final = Path(__file__).parents[4] / "shared" / "data" / "vep-parity"
+_PARITY: Final = shared_data() / "vep-parity"
 _EDGE: Final = 16  # bases between a planted variant and the end of its query
 _APART: Final = 26  # and between two of them
 _RUNS: Final = 50

@@ -17,6 +17,12 @@ def cache_folder() -> Path:
     return base.absolute()
 
 
+def shared_data() -> Path:
+    """Where real data lies that is never inside the checkout: `GENESCALE_SHARED_DATA`, else beside it."""
+    named = os.environ.get("GENESCALE_SHARED_DATA")
+    return Path(named) if named else Path(__file__).parents[4] / "shared" / "data"
+
+
 @contextmanager
 def scratch() -> Generator[Path]:
     """An empty folder on a disk, gone afterwards. Memory would make every fsync free."""
